@@ -1,0 +1,1 @@
+"""Helpers shared by the chapters of *Deep Autoencoders: From Feature Extraction to Anomaly Detection*."""
