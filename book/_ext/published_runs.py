@@ -1,0 +1,202 @@
+"""Tables about the published runs, made from what the runs themselves recorded.
+
+Two directives:
+
+- `execution-times` reads the entry `dae` in the metadata of every notebook in the book;
+- `results-table` reads `notebooks/results/*.json` and, beside our numbers, the published ones in
+  `book/published_results.yml`.
+
+Nothing on those pages is typed by hand, so they cannot disagree with the notebooks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+NOT_MEASURED = "not measured"
+
+
+def run_metadata(notebook: Path) -> dict[str, Any]:
+    """Return what `notebook` recorded about its published run; empty when it recorded nothing."""
+    return json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get("dae", {})
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time in the unit a person would choose: 41 s, 13 min 32 s, 1 h 5 min."""
+    if seconds is None:
+        return NOT_MEASURED
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def number(value: float | None) -> str:
+    """Write a result with four decimals, or with three digits when that would lose it in zeros."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
+
+
+def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """Write a Markdown table; a bar inside a cell is escaped, since it would start a new cell."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def execution_times(notebooks: Mapping[str, dict[str, Any]]) -> str:
+    """Write the page of execution times.
+
+    `notebooks` maps the document name of each notebook to what its run recorded.
+    """
+    if not notebooks:
+        return "This copy of the book was built without a chapter, so there is no time to show."
+    times, versions = [], []
+    for document, run in sorted(notebooks.items()):
+        cells = run.get("cells_seconds") or []
+        memory = run.get("peak_memory_mb")
+        link = f"[](/{document}.ipynb)"
+        times.append(
+            [
+                link,
+                duration(run.get("seconds")),
+                duration(max(cells)) if cells else NOT_MEASURED,
+                f"{memory:.0f} MB" if memory is not None else NOT_MEASURED,
+                NOT_MEASURED,
+                run.get("machine", NOT_MEASURED),
+                run.get("profile", NOT_MEASURED),
+                run.get("executed", NOT_MEASURED),
+            ]
+        )
+        named = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
+        digest = run.get("code_digest", "")
+        versions.append([link, named or "not recorded", f"`{digest[:19]}…`" if digest else "not recorded"])
+    return "\n\n".join(
+        [
+            markdown_table(
+                [
+                    "Chapter",
+                    "Time",
+                    "Longest cell",
+                    "Peak memory",
+                    "On a GPU",
+                    "Machine",
+                    "Profile",
+                    "Run on",
+                ],
+                times,
+            ),
+            "The same runs used these versions. The digest is that of the code cells; a test recomputes it.",
+            markdown_table(["Chapter", "Versions", "Digest of the code"], versions),
+        ]
+    )
+
+
+def results_table(
+    results: Mapping[str, dict[str, dict[str, Any]]],
+    published: Mapping[str, list[dict[str, Any]]],
+    documents: Iterable[str],
+) -> str:
+    """Write every result, file by file, with the published numbers on the same protocol below ours.
+
+    `results` maps the stem of each results file (`01_name`) to its contents; `published` maps the key of a
+    result to other people's numbers; a stem that is also the name of a notebook in `documents` becomes a
+    link to it.
+    """
+    if not results:
+        return "No chapter in this copy of the book has written results yet."
+    documents = set(documents)
+    parts = []
+    for stem, entries in sorted(results.items()):
+        document = f"notebooks/{stem}"
+        parts.append(f"From [](/{document}.ipynb):" if document in documents else f"From `{stem}`:")
+        rows = []
+        for key, entry in entries.items():
+            low, high = entry.get("low"), entry.get("high")
+            interval = f"{number(low)} to {number(high)}" if low is not None and high is not None else ""
+            rows.append(
+                [
+                    f"`{key}`",
+                    f"**{number(entry['value'])}**",
+                    interval,
+                    str(entry.get("seeds", "")),
+                    entry.get("protocol", "")
+                    + ("" if entry.get("profile") == "full" else f" (profile {entry.get('profile')})"),
+                ]
+            )
+            rows += [
+                [
+                    f"{other['method']} {{cite:p}}`{other['cite']}`",
+                    number(other["value"]),
+                    "",
+                    "",
+                    other["note"],
+                ]
+                for other in published.get(key, [])
+            ]
+        parts.append(markdown_table(["Result", "Value", "95 % interval", "Seeds", "Protocol"], rows))
+    return "\n\n".join(parts)
+
+
+class GeneratedTables(SphinxDirective):
+    """A directive whose content is Markdown that `markdown` writes at build time."""
+
+    has_content: ClassVar[bool] = False
+
+    def markdown(self) -> str:
+        """Return the Markdown to put in the place of the directive."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the generated Markdown as if it stood in the page."""
+        # The inputs are files that Sphinx does not watch, and a new one may have appeared.
+        self.env.note_reread()
+        container = nodes.container(classes=["generated-tables"])
+        lines = self.markdown().splitlines()
+        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, container)
+        return container.children
+
+    def notebooks(self) -> dict[str, Path]:
+        """Return the notebooks in the book, by document name."""
+        paths = {document: Path(self.env.doc2path(document)) for document in self.env.found_docs}
+        return {document: path for document, path in paths.items() if path.suffix == ".ipynb"}
+
+
+class ExecutionTimes(GeneratedTables):
+    """`execution-times`: how long each notebook took, on what, and with which versions."""
+
+    def markdown(self) -> str:
+        """Read the metadata of every notebook in the book."""
+        return execution_times({name: run_metadata(path) for name, path in self.notebooks().items()})
+
+
+class ResultsTable(GeneratedTables):
+    """`results-table`: every result file, with the published numbers on the same protocol."""
+
+    def markdown(self) -> str:
+        """Read the results files and the file of published numbers."""
+        top = Path(self.env.srcdir)
+        files = sorted((top / "notebooks" / "results").glob("*.json"))
+        return results_table(
+            {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files},
+            yaml.safe_load((top / "book" / "published_results.yml").read_text(encoding="utf-8")),
+            self.notebooks(),
+        )
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the two directives."""
+    app.add_directive("execution-times", ExecutionTimes)
+    app.add_directive("results-table", ResultsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
