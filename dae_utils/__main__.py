@@ -1,0 +1,131 @@
+"""The command `python -m dae_utils`: fetch the data sets, verify them, list them.
+
+    python -m dae_utils fetch            fetch all data sets that are missing
+    python -m dae_utils fetch mnist      only this one
+    python -m dae_utils --check          verify what is in the cache; exit code 1 if one is missing or damaged
+    python -m dae_utils --list           what there is, its licence, and where it is kept
+
+Exit codes: 0 all is well, 1 a set could not be had or is not right, 2 the command was not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from dae_utils import datasets
+from dae_utils.sources import SourceError, check_arrays, data_dir, load_arrays, show_path, show_size
+
+MITDB = "mitdb"
+NAMES = (*datasets.SOURCES, MITDB)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser; both options stand with and without the word `fetch`."""
+    options = argparse.ArgumentParser(add_help=False)
+    kind = options.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--check",
+        action="store_const",
+        const="check",
+        dest="action",
+        default=argparse.SUPPRESS,
+        help="verify what is in the cache, fetch nothing",
+    )
+    kind.add_argument(
+        "--list",
+        action="store_const",
+        const="list",
+        dest="action",
+        default=argparse.SUPPRESS,
+        help="show each data set, its size, licence and place",
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m dae_utils", description="The data sets of the book.", parents=[options]
+    )
+    commands = parser.add_subparsers(dest="command", metavar="fetch")
+    fetch = commands.add_parser("fetch", parents=[options], help="fetch the data sets that are missing")
+    fetch.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(NAMES)}; default: all"
+    )
+    return parser
+
+
+def _fetch(name: str) -> None:
+    """Make sure that one data set is in the cache, and say where it came from."""
+    if name == MITDB:
+        # Imported here, since reading heartbeats takes more packages than the images need.
+        from dae_utils.heartbeats import fetch_mitdb
+
+        print(f"MIT-BIH: from {fetch_mitdb()}, verified.", flush=True)
+    else:
+        load_arrays(datasets.SOURCES[name])
+
+
+def _check(name: str) -> None:
+    """Verify one data set and say that it is well."""
+    if name == MITDB:
+        from dae_utils.heartbeats import check_mitdb
+
+        check_mitdb()
+        print("MIT-BIH: verified.", flush=True)
+    else:
+        check_arrays(datasets.SOURCES[name])
+        print(f"{datasets.SOURCES[name].title}: verified.", flush=True)
+
+
+def _list(name: str) -> None:
+    """Show one data set: what it is, how large, its licence and paper, and whether it is in the cache."""
+    if name == MITDB:
+        title, about, size = (
+            "MIT-BIH",
+            "48 half-hour electrocardiograms, two leads, 360 Hz, every beat labelled",
+            104e6,
+        )
+        licence, path = "ODC-By 1.0", data_dir() / MITDB
+        citation = "Moody and Mark (2001), The impact of the MIT-BIH Arrhythmia Database"
+        here = any(path.glob("*.dat"))
+    else:
+        source = datasets.SOURCES[name]
+        title, about, size, licence = source.title, source.about, source.size, source.licence
+        citation, path = source.citation, source.path
+        here = path.exists()
+    print(f"{name}: {title}, {about}")
+    print(f"    size      {show_size(size)}")
+    print(f"    licence   {licence}")
+    print(f"    paper     {citation}")
+    print(f"    cache     {show_path(path)} ({'present' if here else 'not fetched yet'})")
+
+
+ACTIONS: dict[str, Callable[[str], None]] = {"fetch": _fetch, "check": _check, "list": _list}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code (0 well, 1 a data set is not).
+
+    Raises:
+        SystemExit: with code 2, when the command is not understood.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    action = getattr(options, "action", options.command)
+    if action is None:
+        parser.print_help()
+        return 2
+    names = getattr(options, "names", None) or NAMES
+    for name in names:
+        if name not in NAMES:
+            parser.error(f"there is no data set '{name}'; choose from {', '.join(NAMES)}")
+    failed = False
+    for name in names:
+        try:
+            ACTIONS[action](name)
+        except SourceError as error:
+            print(error, file=sys.stderr, flush=True)
+            failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
