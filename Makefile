@@ -1,0 +1,51 @@
+# The commands of this project. Each is a line or two that can be typed by hand: the README has them for
+# people without make. Settings: PYTHON=…, NOTEBOOKS="01_… 02_…", FORCE=1, STEPS="unit book", PORT=8000.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book test lab execute serve browser lock clean
+
+# A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
+$(shell [ "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/ready)
+
+# Folders count too, so that a page which was removed or renamed is noticed.
+BOOK_SOURCES := _config.yml _toc.yml \
+    $(shell find book notebooks dae_utils \( -name '__pycache__' -o -name '.ipynb_checkpoints' \) -prune -o -print)
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+
+book: _build/html/.complete ## build the book from the committed notebooks
+	@echo "The book is here: $(CURDIR)/_build/html/index.html"
+
+test: browser ## check everything: code, data, notebooks, the built book, its pages in a browser
+	@.venv/bin/python -m tools.run_tests $(STEPS)
+
+lab: .venv/ready ## open the notebooks in JupyterLab
+	.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+
+execute: .venv/ready ## run the notebooks in the full profile and store their outputs (slow, can be resumed)
+	@.venv/bin/python -m tools.execute $(if $(FORCE),--force) $(NOTEBOOKS)
+
+serve: book ## serve the book on this machine (PORT=8000)
+	.venv/bin/python -m http.server --bind 127.0.0.1 --directory _build/html $(or $(PORT),8000)
+
+lock: .venv/ready ## work out requirements.lock again from requirements.txt and pyproject.toml
+	@sh tools/lock.sh
+
+clean: ## remove what was built (the environment stays: remove .venv by hand to start over)
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dae_utils.egg-info
+	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
+
+.venv/ready: requirements.lock pyproject.toml
+	@sh tools/setup.sh
+
+browser: .venv/ready
+	@sh tools/browser.sh
+
+# Always from the start: Sphinx repeats a warning only for pages that it reads again, so a second, partial
+# build would pass where the first one failed.
+_build/html/.complete: .venv/ready $(BOOK_SOURCES)
+	rm -rf _build/html _build/.doctrees
+	.venv/bin/jupyter-book build . -W --keep-going
+	@touch $@

@@ -1,0 +1,193 @@
+"""Promises of the project as a whole: its commands, its requirements, and what its files may not hold."""
+
+import os
+import re
+import stat
+import subprocess
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.check_notebooks import foreign_names, locked_versions
+from tools.notebook_code import PROJECT
+
+NAMED_IN_THE_TASK = {
+    "jupyter-book",
+    "jupyterlab",
+    "matplotlib",
+    "nbval",
+    "numpy",
+    "pandas",
+    "pooch",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+}
+
+
+def read(name):
+    return (PROJECT / name).read_text(encoding="utf-8")
+
+
+def requirements():
+    lines = [line.partition("#")[0].strip() for line in read("requirements.txt").splitlines()]
+    return {canonicalize_name(r.name): r for r in (Requirement(line) for line in lines if line)}
+
+
+def lock():
+    return locked_versions(PROJECT / "requirements.lock")
+
+
+def make_targets():
+    return set(re.findall(r"^([a-z]+):", read("Makefile"), flags=re.MULTILINE))
+
+
+def tracked_files():
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    if listing.returncode != 0:
+        pytest.skip("this is not a git checkout: the list of the project's files is not known")
+    return [name for name in listing.stdout.split("\0") if name and (PROJECT / name).is_file()]
+
+
+def test_the_readme_opens_with_the_two_commands():
+    first_block = re.search(r"```\w*\n(.*?)```", read("README.md"), flags=re.DOTALL)
+
+    commands = [line.partition("#")[0].strip() for line in first_block.group(1).splitlines()]
+    assert [command for command in commands if command.startswith("make")] == ["make book", "make test"]
+
+
+def test_every_make_command_in_the_readme_exists():
+    named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`+[^`]+`+", read("README.md")))))
+
+    assert {"book", "test", "lab", "execute", "serve", "clean"} <= named
+    assert named <= make_targets()
+
+
+def test_every_setting_in_the_readme_is_read_somewhere():
+    named = set(re.findall(r"\bDAE_[A-Z_]+\b", read("README.md")))
+    sources = [name for name in tracked_files() if name.startswith(("dae_utils/", "tests/", "tools/"))]
+    code = "\n".join(
+        read(name) for name in sources if name.endswith((".py", ".sh")) and name != "tests/test_project.py"
+    )
+
+    assert {"DAE_PROFILE", "DAE_DATA_DIR", "DAE_MITDB_DIR", "DAE_CHROMIUM"} <= named
+    assert [name for name in sorted(named) if name not in code] == []
+
+
+def test_the_automatic_check_runs_make_test_and_nothing_hidden():
+    script = PROJECT / ".ci" / "run"
+    commands = [line.strip() for line in read(".ci/run").splitlines() if not line.strip().startswith("#")]
+
+    assert script.stat().st_mode & stat.S_IXUSR or os.name == "nt"
+    assert commands[0] == "set -euo pipefail"
+    assert commands[-1] == "make test"
+    assert not [line for line in commands if re.search(r"pytest|ruff|pip|STEPS|\|\|", line)]
+
+
+def test_requirements_name_what_a_reader_needs():
+    names = requirements()
+
+    assert set(names) >= NAMED_IN_THE_TASK
+    assert not names["jupyter-book"].specifier.contains("2.0.0", prereleases=True)
+    assert names["jupyter-book"].specifier.contains("1.0.4.post1")
+
+
+def test_requirements_name_everything_that_the_package_needs():
+    package = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
+
+    assert {canonicalize_name(Requirement(line).name) for line in package} <= set(requirements())
+
+
+def test_the_lock_satisfies_the_requirements():
+    locked = lock()
+    project = tomllib.loads(read("pyproject.toml"))
+    wanted = [
+        *requirements().values(),
+        *map(Requirement, project["project"]["dependencies"]),
+        *map(Requirement, project["project"]["optional-dependencies"]["test"]),
+        # The package is built by what the lock brings, so that set-up downloads nothing that is not pinned.
+        *map(Requirement, project["build-system"]["requires"]),
+    ]
+
+    for requirement in wanted:
+        versions = locked.get(canonicalize_name(requirement.name))
+        assert versions, f"requirements.lock has no {requirement.name}: run `make lock`"
+        outside = [version for version in versions if not requirement.specifier.contains(version)]
+        assert not outside, f"requirements.lock has {requirement.name} {outside[0]}, wanted is {requirement}"
+
+
+def test_the_lock_is_exact_and_hashed_and_names_no_address():
+    text = read("requirements.lock")
+    entries = re.split(r"\n(?=\S)", text.strip())
+
+    assert len(entries) > 100
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+( ;[^\\]*)? \\\n    --hash=sha256:[0-9a-f]{64}\b", entry), entry[:80]
+    assert "://" not in text
+
+
+def test_no_file_names_a_machine_or_a_package_registry():
+    found = {}
+    for name in tracked_files():
+        try:
+            names = foreign_names(read(name))
+        except UnicodeDecodeError:
+            continue
+        if names:
+            found[name] = names
+
+    assert found == {}
+
+
+def test_no_data_is_committed():
+    kinds = re.compile(r"\.(npz|npy|gz|csv|dat|hea|atr|h5|keras|tar|zip|pkl)$")
+
+    assert [name for name in tracked_files() if kinds.search(name)] == []
+
+
+def test_a_python_that_does_not_fit_is_refused_in_one_line(tmp_path):
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+
+    for settings, words in (
+        ({"PYTHON": str(old)}, "is not Python 3.11, 3.12 or 3.13"),
+        ({"PATH": f"{tmp_path}:{no_python(tmp_path)}"}, "No Python 3.11, 3.12 or 3.13 found"),
+    ):
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHON"}
+        setup = subprocess.run(
+            ["/bin/sh", str(PROJECT / "tools" / "setup.sh")],
+            cwd=tmp_path,
+            env=environment | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert setup.returncode == 1
+        assert words in setup.stderr
+        assert setup.stderr.count("\n") == 1
+        assert not (tmp_path / ".venv").exists()
+
+
+def no_python(tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def test_a_browser_that_is_none_is_refused_in_one_line(tmp_path):
+    browser = subprocess.run(
+        ["/bin/sh", str(PROJECT / "tools" / "browser.sh")],
+        env=os.environ | {"DAE_CHROMIUM": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert browser.returncode == 1
+    assert "DAE_CHROMIUM" in browser.stderr
+    assert browser.stderr.count("\n") == 1

@@ -1,0 +1,1 @@
+"""The project's own commands: run the notebooks, check them, run every test."""

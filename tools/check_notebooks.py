@@ -1,0 +1,270 @@
+"""Checks of the committed notebooks that need no kernel.
+
+``python -m tools.check_notebooks [NOTEBOOK ...]`` prints what is wrong and ends with 1 if anything is.
+Each check takes a notebook's path and content and returns one line for every fault that it finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from packaging.version import Version
+
+from tools.notebook_code import (
+    PROJECT,
+    PUBLISHED_PROFILE,
+    code_cells,
+    code_digest,
+    find_notebooks,
+    read_notebook,
+    results_digest,
+    results_file,
+)
+
+LONGEST_CELL = 15
+WAY_OUT = "run `make execute` and commit the notebook"
+
+# Put together from parts, because no file of the project may hold these names.
+_REGISTRIES = (
+    ("registry", "npmjs", "org"),
+    ("registry", "yarnpkg", "com"),
+    ("pypi", "org"),
+    ("pythonhosted", "org"),
+    ("deb", "debian", "org"),
+    ("snapshot", "debian", "org"),
+)
+REGISTRY_HOSTS = tuple(".".join(parts) for parts in _REGISTRIES)
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~-])/(?:root|work|farm|home/[\w.-]+|Users/[\w.-]+|tmp/\w+|var/folders)/|\b[A-Z]:\\+Users\\"
+)
+
+# A result with one of these words in its key is a fraction.
+_FRACTIONS = {"auroc", "auc", "ap", "rate", "rates", "accuracy", "precision", "recall", "f1"}
+
+
+def foreign_names(text: str) -> list[str]:
+    """Return the paths of one machine and the package registries' host names that a text holds."""
+    return [match.group() for match in MACHINE_PATH.finditer(text)] + [
+        host for host in REGISTRY_HOSTS if host in text
+    ]
+
+
+def is_current(path: Path, notebook: NotebookNode) -> bool:
+    """Tell whether the stored outputs and results come from a full run of exactly this code, to its end."""
+    return not any(check(path, notebook) for check in (_code, _order, _errors, _results))
+
+
+def _code(path: Path, notebook: NotebookNode) -> list[str]:
+    record = notebook.metadata.get("dae", {})
+    if not record:
+        return [f"nothing tells which code the outputs come from: {WAY_OUT}"]
+    if record.get("code_digest") != code_digest(notebook):
+        return [f"the code was changed after its outputs were made: {WAY_OUT}"]
+    if record.get("profile") != PUBLISHED_PROFILE:
+        return [f"the outputs come from the profile {record.get('profile')!r}, not 'full': {WAY_OUT}"]
+    return []
+
+
+def _order(path: Path, notebook: NotebookNode) -> list[str]:
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    if not counts:
+        return ["it has no code"]
+    never = sum(count is None for count in counts)
+    if never:
+        return [f"{never} of {len(counts)} code cells were never run: {WAY_OUT}"]
+    if counts != list(range(1, len(counts) + 1)):
+        return [f"the cells were not run once each from top to bottom, but as {counts}: {WAY_OUT}"]
+    return []
+
+
+def _errors(path: Path, notebook: NotebookNode) -> list[str]:
+    return [
+        f"code cell {number} ends with {output.ename}: {output.evalue}"
+        for number, output in _outputs(notebook)
+        if output.output_type == "error"
+    ]
+
+
+def _tidy_outputs(path: Path, notebook: NotebookNode) -> list[str]:
+    faults = []
+    for number, output in _outputs(notebook):
+        if output.output_type == "stream" and output.name == "stderr":
+            faults.append(f"code cell {number} keeps what was written to stderr: {WAY_OUT}")
+        if any("widget" in kind for kind in output.get("data", {})):
+            faults.append(f"code cell {number} keeps a widget, which shows nothing in the book: {WAY_OUT}")
+        faults += [
+            f"code cell {number} shows {name!r}: print nothing that belongs to one machine"
+            for name in foreign_names(_shown_text(output))
+        ]
+    return faults
+
+
+def _short_cells(path: Path, notebook: NotebookNode) -> list[str]:
+    faults = []
+    for number, cell in enumerate(code_cells(notebook), 1):
+        lines = sum(bool(line.strip()) for line in cell.source.splitlines())
+        if lines > LONGEST_CELL:
+            faults.append(f"code cell {number} has {lines} lines, the limit is {LONGEST_CELL}: split it")
+    return faults
+
+
+def _prose(path: Path, notebook: NotebookNode) -> list[str]:
+    faults = []
+    number = 0
+    for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        number += 1
+        if before is None or before.cell_type != "markdown" or not before.source.strip():
+            faults.append(
+                f"code cell {number} ({_first_line(cell)}) has no prose before it: say what it does"
+            )
+    return faults
+
+
+def _record(path: Path, notebook: NotebookNode) -> list[str]:
+    record = notebook.metadata.get("dae", {})
+    faults = [
+        f"its record of the run has no {key!r} above zero: {WAY_OUT}"
+        for key in ("seconds", "peak_memory_mb")
+        if not (_is_number(record.get(key)) and record[key] > 0)
+    ]
+    timed = len(record.get("cells_seconds", []))
+    cells = len(code_cells(notebook))
+    if timed != cells:
+        faults.append(f"its record times {timed} of {cells} code cells: {WAY_OUT}")
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", str(record.get("executed"))):
+        faults.append(f"its record has no date of the run: {WAY_OUT}")
+    return faults
+
+
+def _versions(path: Path, notebook: NotebookNode) -> list[str]:
+    # The lock promises to be what the published outputs came from.
+    locked = locked_versions(PROJECT / "requirements.lock")
+    used = notebook.metadata.get("dae", {}).get("versions", {})
+    return [
+        f"it ran with {name} {used.get(name)}, which is not in requirements.lock: {WAY_OUT}"
+        for name in ("tensorflow", "keras", "numpy")
+        if used.get(name) is None or Version(used[name]) not in locked[name]
+    ]
+
+
+def _results(path: Path, notebook: NotebookNode) -> list[str]:
+    file = results_file(path)
+    if not file.is_file():
+        return [f"results/{file.name} is missing: the notebook has to write its headline numbers there"]
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        return [f"results/{file.name} is not JSON ({error}): {WAY_OUT}"]
+    if not isinstance(results, dict) or not results:
+        return [f"results/{file.name} holds no results: {WAY_OUT}"]
+    if notebook.metadata.get("dae", {}).get("results_digest") != results_digest(file):
+        return [f"results/{file.name} is not what the notebook's run wrote: {WAY_OUT}"]
+    return [
+        f"results/{file.name}, {key}: {fault}"
+        for key, entry in results.items()
+        for fault in _result_faults(key, entry)
+    ]
+
+
+CHECKS: dict[str, Callable[[Path, NotebookNode], list[str]]] = {
+    "outputs come from this code": _code,
+    "every cell ran once, in order": _order,
+    "no cell ends with an error": _errors,
+    "outputs are tidy": _tidy_outputs,
+    "cells are short": _short_cells,
+    "prose before every cell": _prose,
+    "the run is recorded": _record,
+    "versions are those of the lock": _versions,
+    "results are written": _results,
+}
+
+
+def problems(path: Path) -> list[str]:
+    """Return everything that is wrong with one notebook, each line with the notebook's name in front."""
+    notebook = read_notebook(path)
+    return [f"{path.stem}: {fault}" for check in CHECKS.values() for fault in check(path, notebook)]
+
+
+def locked_versions(lock: Path) -> dict[str, set[Version]]:
+    """Return the versions of every package in a lock file: more than one where they differ by system."""
+    versions: dict[str, set[Version]] = {}
+    pins = re.findall(r"^([a-z0-9-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for name, version in pins:
+        versions.setdefault(name, set()).add(Version(version))
+    return versions
+
+
+def _result_faults(key: str, entry: Any) -> list[str]:
+    fields = {"value", "low", "high", "seeds", "protocol", "profile"}
+    if not isinstance(entry, dict) or set(entry) != fields:
+        return [f"it needs exactly the fields {', '.join(sorted(fields))}"]
+    faults = []
+    value, low, high = entry["value"], entry["low"], entry["high"]
+    if not _is_number(value):
+        return [f"its value is {value!r}, not a number"]
+    if (low is None) != (high is None) or not all(x is None or _is_number(x) for x in (low, high)):
+        faults.append(f"its interval is [{low!r}, {high!r}]: two numbers, or null twice")
+    elif low is not None and not low <= value <= high:
+        faults.append(f"its value {value} is outside its interval [{low}, {high}]")
+    if _FRACTIONS & set(re.split(r"[._]", key)):
+        outside = [x for x in (value, low, high) if _is_number(x) and not 0 <= x <= 1]
+        faults += [f"{x} is not a fraction between 0 and 1" for x in outside]
+    if not isinstance(entry["seeds"], int) or entry["seeds"] < 1:
+        faults.append(f"its seeds are {entry['seeds']!r}: the number of runs behind the value")
+    protocol = entry["protocol"]
+    if not isinstance(protocol, str) or not protocol.strip() or "\n" in protocol:
+        faults.append("its protocol is not one line of text")
+    if entry["profile"] != PUBLISHED_PROFILE:
+        faults.append(f"it comes from the profile {entry['profile']!r}, not 'full'")
+    return faults
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    for number, cell in enumerate(code_cells(notebook), 1):
+        for output in cell.outputs:
+            yield number, output
+
+
+def _shown_text(output: NotebookNode) -> str:
+    """Return an output's text in all its forms, images left out."""
+    data = output.get("data", {})
+    shown = [str(value) for kind, value in data.items() if kind == "image/svg+xml" or "image/" not in kind]
+    return "\n".join([str(output.get("text", "")), *shown, *output.get("traceback", [])])
+
+
+def _first_line(cell: NotebookNode) -> str:
+    return cell.source.strip().splitlines()[0][:60]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check the named notebooks, or all, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.check_notebooks", description=__doc__)
+    parser.add_argument("notebook", nargs="*", type=Path, help="a notebook's path (default: all chapters)")
+    paths = parser.parse_args(arguments).notebook or find_notebooks()
+    if not paths:
+        print("There is no notebook to check in notebooks/.", file=sys.stderr)
+        return 1
+    faults = [fault for path in paths for fault in problems(path)]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print(f"{len(paths)} notebook(s), {len(faults)} fault(s)")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

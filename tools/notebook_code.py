@@ -1,0 +1,62 @@
+"""What the other tools agree on about a notebook: where it and its results are, and the digests of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+PROJECT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = PROJECT / "notebooks"
+PUBLISHED_PROFILE = "full"
+
+
+def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+    """Return the chapters' notebooks in the order of their numbers."""
+    return sorted(folder.glob("*.ipynb"))
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook of any version as format 4.
+
+    Raises:
+        ValueError: the file is not a notebook.
+    """
+    try:
+        return nbformat.read(path, as_version=4)
+    except nbformat.reader.NotJSONError as error:
+        raise ValueError(f"{path} is not a notebook: restore it from git.") from error
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells that hold any code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def code_digest(notebook: NotebookNode) -> str:
+    """Return ``"sha256:…"`` over the code cells' sources in order.
+
+    Blanks at the ends of lines and of cells do not count: editors change them without changing the program.
+    Prose, outputs and metadata do not count either.
+    """
+    sources = [
+        "\n".join(line.rstrip() for line in cell.source.splitlines()).strip("\n")
+        for cell in code_cells(notebook)
+    ]
+    return "sha256:" + hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+
+
+def results_file(path: Path) -> Path:
+    """Return where the notebook at a path writes its headline numbers."""
+    return path.parent / "results" / f"{path.stem}.json"
+
+
+def results_digest(file: Path) -> str | None:
+    """Return ``"sha256:…"`` over what a results file says, however it is laid out, or None without one."""
+    if not file.is_file():
+        return None
+    content = json.dumps(json.loads(file.read_text(encoding="utf-8")), sort_keys=True)
+    return "sha256:" + hashlib.sha256(content.encode()).hexdigest()

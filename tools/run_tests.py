@@ -1,0 +1,132 @@
+"""Runs every check of the project, one step after the other, and says at the end which failed.
+
+``python -m tools.run_tests [STEP ...]``. A step that fails does not keep the later ones from running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.notebook_code import PROJECT
+
+LOWEST_COVERAGE = 95
+_COVERAGE_FILE = PROJECT / "_build" / "coverage.json"
+
+# Tests run in the small profile, without drawing on a screen, and on the processor.
+SETTINGS = {"DAE_PROFILE": "quick", "DAE_PROGRESS": "0", "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def _python(*arguments: str) -> bool:
+    return _run(sys.executable, "-m", *arguments)
+
+
+def _run(*command: str) -> bool:
+    environment = {**os.environ, **SETTINGS}
+    # These belong to the make that started this, and would be taken for options by the one for the book.
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        environment.pop(name, None)
+    return subprocess.run(command, cwd=PROJECT, env=environment, check=False).returncode == 0
+
+
+def lint() -> bool:
+    """Ruff finds nothing to say about the code, nor about its layout."""
+    checked = _python("ruff", "check", ".")
+    return _python("ruff", "format", "--check", ".") and checked
+
+
+def unit() -> bool:
+    """The unit tests pass, and they alone reach 95 % of the branches of dae_utils."""
+    _COVERAGE_FILE.parent.mkdir(exist_ok=True)
+    passed = _python(
+        "pytest",
+        "tests/unit",
+        "-m",
+        "not data",
+        "--numprocesses=2",
+        "--cov=dae_utils",
+        "--cov-report=term",
+        f"--cov-report=json:{_COVERAGE_FILE}",
+        f"--cov-fail-under={LOWEST_COVERAGE}",
+    )
+    return passed and _enough_branches(_COVERAGE_FILE)
+
+
+def _enough_branches(file: Path) -> bool:
+    # The percentage above counts lines and branches together, and lines are the easier half.
+    totals = json.loads(file.read_text(encoding="utf-8"))["totals"]
+    percent = 100 * totals["covered_branches"] / max(totals["num_branches"], 1)
+    print(
+        f"Branches of dae_utils reached by the unit tests alone: {percent:.1f} % (at least {LOWEST_COVERAGE})"
+    )
+    return percent >= LOWEST_COVERAGE
+
+
+def data() -> bool:
+    """The real data sets are what they should be."""
+    return _python("pytest", "tests", "-m", "data")
+
+
+def notebooks() -> bool:
+    """Every notebook runs from top to bottom in the quick profile on real data."""
+    return _python("pytest", "--nbval-lax", "--nbval-current-env", "notebooks")
+
+
+def project() -> bool:
+    """The committed notebooks come from their code, and the project keeps its promises."""
+    return _python("pytest", "tests/notebooks", "tests/test_project.py")
+
+
+def book() -> bool:
+    """The book builds without a warning."""
+    if shutil.which("make"):
+        return _run("make", "book")
+    return _run(str(Path(sys.executable).with_name("jupyter-book")), "build", ".", "-W", "--keep-going")
+
+
+def pages() -> bool:
+    """The built pages work in a browser."""
+    return _python("pytest", "tests/book")
+
+
+STEPS: dict[str, Callable[[], bool]] = {
+    step.__name__: step for step in (lint, unit, data, notebooks, project, book, pages)
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named steps, or all, and return 0 when all of them passed."""
+    parser = argparse.ArgumentParser(prog="python -m tools.run_tests", description=__doc__)
+    parser.add_argument("step", nargs="*", help=f"any of: {', '.join(STEPS)} (default: all)")
+    names = parser.parse_args(arguments).step or list(STEPS)
+    unknown = [name for name in names if name not in STEPS]
+    if unknown:
+        parser.error(f"no step {unknown[0]!r}: there are {', '.join(STEPS)}")
+
+    summary = []
+    failed = []
+    begin = time.perf_counter()
+    for name in names:
+        print(f"\n=== {name}: {STEPS[name].__doc__}", flush=True)
+        started = time.perf_counter()
+        passed = STEPS[name]()
+        summary.append(f"{'passed' if passed else 'FAILED'}  {time.perf_counter() - started:7.1f} s  {name}")
+        if not passed:
+            failed.append(name)
+
+    minutes, seconds = divmod(round(time.perf_counter() - begin), 60)
+    print("\n=== Summary", *summary, sep="\n")
+    verdict = f"FAILED: {', '.join(failed)}" if failed else "ALL TESTS PASSED"
+    print(f"{verdict} ({minutes} min {seconds} s)")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
