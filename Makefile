@@ -3,14 +3,17 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
+.NOTPARALLEL:
 .PHONY: help book test lab execute serve browser lock clean
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
 $(shell [ "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/ready)
 
-# Folders count too, so that a page which was removed or renamed is noticed.
+# Folders count too, so that a page which was removed or renamed is noticed. The dot tells the folder book from
+# the target of that name.
 BOOK_SOURCES := _config.yml _toc.yml \
-    $(shell find book notebooks dae_utils \( -name '__pycache__' -o -name '.ipynb_checkpoints' \) -prune -o -print)
+    $(shell find book/. notebooks/. dae_utils/. \( -name '__pycache__' -o -name '.ipynb_checkpoints' \) -prune -o -print)
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
