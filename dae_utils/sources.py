@@ -196,9 +196,10 @@ def locked(path: Path, title: str, limits: Limits | None = None) -> Iterator[Non
         told = False
         while True:
             try:
+                connection.execute("PRAGMA journal_mode = MEMORY")  # or a killed process leaves a journal
                 connection.execute("BEGIN EXCLUSIVE")
                 break
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
                 if "locked" not in str(error):
                     raise _storage_error(title, path, OSError(errno.EIO, str(error))) from error
                 if time.monotonic() - start > limits.lock:
