@@ -11,8 +11,10 @@ Exit codes: 0 all is well, 1 a set could not be had or is not right, 2 the comma
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from dae_utils import datasets
 from dae_utils.sources import SourceError, check_arrays, data_dir, load_arrays, show_path, show_size
@@ -83,7 +85,8 @@ def _list(name: str) -> None:
             "48 half-hour electrocardiograms, two leads, 360 Hz, every beat labelled",
             104e6,
         )
-        licence, path = "ODC-By 1.0", data_dir() / MITDB
+        licence = "ODC-By 1.0"
+        path = Path(os.environ.get("DAE_MITDB_DIR") or data_dir() / MITDB).expanduser()
         citation = "Moody and Mark (2001), The impact of the MIT-BIH Arrhythmia Database"
         here = any(path.glob("*.dat"))
     else:
@@ -95,7 +98,7 @@ def _list(name: str) -> None:
     print(f"    size      {show_size(size)}")
     print(f"    licence   {licence}")
     print(f"    paper     {citation}")
-    print(f"    cache     {show_path(path)} ({'present' if here else 'not fetched yet'})")
+    print(f"    kept in   {show_path(path)} ({'present' if here else 'not fetched yet'})")
 
 
 ACTIONS: dict[str, Callable[[str], None]] = {"fetch": _fetch, "check": _check, "list": _list}
