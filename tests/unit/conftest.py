@@ -143,6 +143,14 @@ def official_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHost]:
 
 
 @pytest.fixture
+def mirror() -> Iterator[LocalHost]:
+    """A second server, in the part of another route."""
+    host = LocalHost()
+    yield host
+    host.close()
+
+
+@pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, named by DAE_DATA_DIR and not made yet; no folder of downloads by hand."""
     folder = tmp_path / "cache"

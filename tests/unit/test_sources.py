@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from conftest import LocalHost
 from tqdm import tqdm
 
 from dae_utils import sources
@@ -294,13 +293,11 @@ def test_abandoned_download_ends_its_thread(official_host, cache_folder):
     wait_until(lambda: not any(thread.name == "download" for thread in threading.enumerate()), 5)
 
 
-def test_another_route_serves_when_the_first_does_not(official_host, cache_folder, capsys):
-    mirror = LocalHost()
+def test_another_route_serves_when_the_first_does_not(official_host, mirror, cache_folder):
     mirror.answers["pair.bin"] = BODY
     official_host.answers["pair.bin"] = flip(BODY)
-    with contextlib.closing(mirror):
-        source = small_source(official_host.url, OfficialHost(mirror.url, FILES, decode))
-        arrays, origin = load_arrays(source, QUICK)
+    source = small_source(official_host.url, OfficialHost(mirror.url, FILES, decode))
+    arrays, origin = load_arrays(source, QUICK)
     assert_good(arrays)
     assert origin == f"the official host ({mirror.url.split('/')[2]})"
     assert contents(cache_folder) == {"pair.npz"}
