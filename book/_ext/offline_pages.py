@@ -3,6 +3,9 @@
 Jupyter Book loads sphinx-thebe whether or not a book uses live code. Its script and the settings that it
 writes into each page name a content network, so both are taken out here. (The other two sources of
 requests, MathJax and require.js, are turned off in `_config.yml`.)
+
+The search page fetches the pages that it found, to show a few lines of each. A browser does not allow that
+when the book is opened as a folder, so there the results are shown without those lines.
 """
 
 from __future__ import annotations
@@ -11,6 +14,10 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+
+SEARCH_WITHOUT_FETCHING = (
+    'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
+)
 
 
 def drop_thebe_scripts(
@@ -33,7 +40,9 @@ def drop_thebe_settings(app: Sphinx, doctree: nodes.document, docname: str) -> N
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register both steps, each after the step of sphinx-thebe that it undoes."""
+    """Register the steps; those about thebe come after the steps of sphinx-thebe that they undo."""
+    # Sphinx loads the options at 200 and the search at 500: this has to run in between.
+    app.add_js_file(None, body=SEARCH_WITHOUT_FETCHING, priority=300)
     app.connect("doctree-resolved", drop_thebe_settings, priority=900)
     app.connect("html-page-context", drop_thebe_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
