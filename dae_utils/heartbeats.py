@@ -220,10 +220,11 @@ def cut_beats(signal: np.ndarray, r_peaks: np.ndarray, sampling_rate: int = 360)
     intervals that begin in that window, at most 187 samples, and is padded with zeros to 187. The scale that
     takes the window's minimum to 0 and its maximum to 1 is applied to the whole beat.
 
-    What the paper leaves open is settled so: a beat that runs past its window goes on in the signal, on its
-    own window's scale, clipped to [0, 1]; a window with a single R peak uses that beat's own RR interval; a
-    beat of a flat window is all zeros; a length is rounded to the nearest sample and ends with the record.
-    The last R peak makes no beat, since it has no next one.
+    What the paper leaves open is settled so. A beat that runs past its window goes on in the signal, on its
+    own window's scale, clipped to [0, 1]. A window with a single R peak uses that beat's own RR interval.
+    In a flat window, one that moves less than a thousandth of the signal's range, beats are all zeros. A
+    length is rounded to the nearest sample, and ends with the record. The last R peak makes no beat, since
+    it has no next one.
 
     Args:
         signal: (samples,) finite values of one lead, any unit.
@@ -238,8 +239,10 @@ def cut_beats(signal: np.ndarray, r_peaks: np.ndarray, sampling_rate: int = 360)
     """
     signal, r_peaks = _checked_signal(signal, r_peaks, sampling_rate)
     ratio = Fraction(BEAT_RATE, int(sampling_rate))
-    # Values beyond the ends are taken as the end values: zeros would draw a step there.
-    resampled = resample_poly(signal, ratio.numerator, ratio.denominator, padtype="edge")
+    # The filter's gain for a constant differs a little from phase to phase, and would draw ripples on an
+    # offset; the scale to [0, 1] takes the offset away in any case. Beyond its ends the signal goes on with
+    # the end values, for zeros would draw a step there.
+    resampled = resample_poly(signal - np.median(signal), ratio.numerator, ratio.denominator, padtype="edge")
     rr = np.diff(r_peaks) / sampling_rate
     peaks = np.minimum(np.rint(r_peaks[:-1] * float(ratio)).astype(np.int64), len(resampled) - 1)
 
@@ -255,8 +258,9 @@ def cut_beats(signal: np.ndarray, r_peaks: np.ndarray, sampling_rate: int = 360)
 
     steps = np.arange(BEAT_LENGTH)
     beats = resampled[np.minimum(peaks[:, None] + steps, len(resampled) - 1)]
-    # The filter leaves rounding errors on a flat line, and nobody wants to see those blown up to [0, 1].
-    flat = high - low <= 1e-9 * np.abs(resampled).max()
+    # A line that moves less than a thousandth of the record's range (a loose electrode) is no heartbeat, and
+    # nobody wants to see its rounding errors blown up to [0, 1].
+    flat = high - low <= 1e-3 * np.ptp(resampled)
     beats = np.clip((beats - low[:, None]) / np.where(flat, 1.0, high - low)[:, None], 0.0, 1.0)
     beats[flat[:, None] | (steps >= length[:, None])] = 0.0
     return BeatCuts(beats.astype(np.float32), length, np.concatenate([[np.nan], rr[:-1]]), rr)
@@ -446,8 +450,6 @@ def _parse_record(folder: Path, number: int) -> Record:
 
 def _signal_fault(record: wfdb.Record, name: str) -> str | None:
     """Say what is wrong with the signals that wfdb read, or None."""
-    if not record.sig_len:
-        return f"{name}.dat holds no samples"
     if record.fs != int(record.fs):
         return f"{name}.hea states {record.fs} samples a second, which is no whole number"
     # The header holds a checksum for each lead: the sum of its samples, of which the last 16 bits are kept.
@@ -696,7 +698,7 @@ def _read_kaggle(path: Path) -> Heartbeats:
             "Next: download mitbih_train.csv and mitbih_test.csv from Kaggle and pass their paths."
         ) from error
     except pd.errors.EmptyDataError:
-        raise ValueError(f"{path.name} is empty.\n{way_out}") from None
+        raise ValueError(f"{path.name} is empty, or begins with an empty line.\n{way_out}") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path.name} is no table of {BEAT_LENGTH + 1} columns: {_one_line(error)}.\n{way_out}"
