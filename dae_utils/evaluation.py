@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dae_utils.validation import check_choice, check_count, check_flags, check_fraction, check_scores
+from dae_utils.validation import (
+    check_choice,
+    check_count,
+    check_flags,
+    check_fraction,
+    check_numbers,
+    check_scores,
+)
 
 # Resamples handled together: few enough that their weights stay in the processor's cache.
 _RESAMPLES_AT_ONCE = 100
@@ -293,7 +300,7 @@ def _check_pair(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_]
 
 def _check_problems(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return scores (n_problems, n_seeds, n_samples) and labels (n_problems, n_samples)."""
-    scores = np.asarray(scores)
+    scores = check_numbers(scores, "scores")
     if scores.ndim == 2:
         scores = scores[:, np.newaxis]
     if scores.ndim != 3:
@@ -301,7 +308,7 @@ def _check_problems(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.fl
             f"scores has shape {scores.shape}; it must be (n_problems, n_seeds, n_samples), or "
             "(n_problems, n_samples) for one seed."
         )
-    labels = np.asarray(labels)
+    labels = check_numbers(labels, "labels")
     if labels.ndim == 1:
         labels = np.broadcast_to(labels, (len(scores), len(labels)))
     if labels.shape != (scores.shape[0], scores.shape[2]):

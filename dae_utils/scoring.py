@@ -10,7 +10,7 @@ name for something, scikit-learn's sign is kept: `score_samples` is minus the an
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil, prod
@@ -164,8 +164,7 @@ def cross_entropy_floor(x: ArrayLike) -> float:
 def predict_in_batches(model: Model, x: ArrayLike, batch_size: int = 1024) -> NDArray | list[NDArray]:
     """Return what `model` makes of `x`, in inference mode (no dropout, no noise, fixed batch statistics).
 
-    The same numbers as `model.predict`, without that method's cost of setting up a data pipeline in each
-    call.
+    The same numbers as `model.predict`, at less cost for each call.
 
     Args:
         model: a Keras model, or any function from a batch to an array (or to a list of arrays).
@@ -180,8 +179,10 @@ def predict_in_batches(model: Model, x: ArrayLike, batch_size: int = 1024) -> ND
     """
     x = check_samples(x).astype(np.float32, copy=False)
     batch_size = check_count(batch_size, "batch_size")
-    call = model.predict_on_batch if isinstance(model, keras.Model) else model
-    pieces = [call(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
+    # The model is called directly: `predict` sets up a data pipeline in each call, and `predict_on_batch` of
+    # each new model is first traced, which takes longer than scoring a test set and makes TensorFlow warn.
+    settings = {"training": False} if isinstance(model, keras.Model) else {}
+    pieces = [model(x[start : start + batch_size], **settings) for start in range(0, len(x), batch_size)]
     if isinstance(pieces[0], (list, tuple)):
         return [_join(parts) for parts in zip(*pieces, strict=True)]
     return _join(pieces)
@@ -189,7 +190,7 @@ def predict_in_batches(model: Model, x: ArrayLike, batch_size: int = 1024) -> ND
 
 def _join(pieces: Sequence[ArrayLike]) -> NDArray:
     """Return the outputs for successive batches as one array, after a check that they are finite."""
-    joined = np.concatenate([np.asarray(piece) for piece in pieces])
+    joined = np.concatenate([keras.ops.convert_to_numpy(piece) for piece in pieces])
     if not np.isfinite(joined).all():
         raise ValueError(
             "The model's output holds NaN or infinite values: its training has diverged. "
@@ -238,23 +239,28 @@ def encoder_activations(encoder: keras.Model) -> keras.Model:
         ValueError: an encoder written as a class of its own (its layers cannot be listed in order), or one
             without any layer that has weights.
     """
-    if isinstance(encoder, keras.Sequential):
-        # Its layers may have been taken from another model. Calling them again, one after the other, makes a
-        # graph that starts at our own input; the weights stay shared.
-        tensor = start = keras.Input(encoder.input_shape[1:])
-        outputs = []
-        for layer in encoder.layers:
-            tensor = layer(tensor)
-            outputs.append(tensor)
-        layers = encoder.layers
-    elif isinstance(encoder, keras.src.models.Functional):
-        start = encoder.inputs
-        layers = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
-        outputs = [layer.output for layer in layers]
-    else:
+    if not (isinstance(encoder, keras.Model) and getattr(encoder, "inputs", None)):
         raise ValueError(
-            "The activations of this encoder cannot be listed: build it with keras.Sequential or the "
-            "functional interface, or pass `activations`, a function from a batch to its list of activations."
+            "The activations of this encoder cannot be listed: build it with keras.Sequential and an Input, "
+            "or the functional interface, or pass `activations`, a function from a batch to its activations."
+        )
+    layers, outputs = [], []
+
+    def record(layer: keras.Layer, *inputs: keras.KerasTensor, **settings: object) -> keras.KerasTensor:
+        layers.append(layer)
+        outputs.append(layer(*inputs, **settings))
+        return outputs[-1]
+
+    # The encoder's graph built once more from the same layers, so the weights stay shared. A layer's own
+    # `output` would not do: it belongs to the first model that used the layer, which may be another one.
+    if isinstance(encoder, keras.Sequential):
+        tensor = start = keras.Input(encoder.inputs[0].shape[1:])
+        for layer in encoder.layers:
+            tensor = record(layer, tensor)
+    else:
+        start = keras.tree.map_structure(lambda tensor: keras.Input(tensor.shape[1:]), encoder.input)
+        keras.models.clone_model(
+            encoder, input_tensors=start, clone_function=lambda layer: layer, call_function=record
         )
     begins = [
         number
@@ -284,7 +290,7 @@ class ConformalThreshold(BaseEstimator):
     tied with the threshold raise no alarm, so ties make false alarms rarer, never more frequent.
 
     Sources: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World (2005); Angelopoulos and
-    Bates, arXiv:2107.07511, sections 1 and 3.2; Bates, Candes, Lei, Romano and Sesia, Annals of Statistics 51
+    Bates, arXiv:2107.07511; Bates, Candes, Lei, Romano and Sesia, Annals of Statistics 51
     (2023), for the p-values.
 
     Args:
@@ -373,7 +379,7 @@ class ConformalThreshold(BaseEstimator):
 # Detectors
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
     """Base of all detectors: learns from normal samples, scores new ones, raises alarms once calibrated.
 
     The steps: `fit` on normal samples, `calibrate` on other normal samples for a false-alarm rate, `predict`
@@ -763,10 +769,9 @@ class CalibratedSum(AnomalyDetector):
 
     Args:
         detectors: unfitted detectors; clones of them are fitted.
-        held_out_fraction: share of the samples given to `fit` that sets the scale instead of fitting the
-            detectors. Networks inside the detectors have usually been trained already: give `fit` some normal
-            samples that they have not seen, or their scale comes out too small.
-        seed: decides which samples are held out.
+        held_out_fraction: share of the samples that sets the scale instead of fitting the detectors, when
+            `fit` gets no samples for that purpose.
+        seed: decides which samples these are.
         scale: "log" or "linear", see `combine_scores`.
 
     Attributes:
@@ -785,16 +790,32 @@ class CalibratedSum(AnomalyDetector):
         self.seed = seed
         self.scale = scale
 
+    def fit(self, x_normal: ArrayLike, y: None = None, x_held_out_normal: ArrayLike | None = None) -> Self:
+        """Fit the detectors on `x_normal` and set the scale on `x_held_out_normal`, both of shape (n, ...).
+
+        Networks inside the detectors are trained already: give as `x_held_out_normal` normal samples that
+        they did not see in training, or their scale comes out too small. Without it a share of `x_normal` is
+        used.
+        """
+        x_normal = check_samples(x_normal, "x_normal")
+        if x_held_out_normal is None:
+            fraction = check_fraction(self.held_out_fraction, "held_out_fraction")
+            n_held_out = ceil(fraction * len(x_normal))
+            check_count(len(x_normal) - n_held_out, "The number of normal samples left to fit on")
+            order = np.random.default_rng(self.seed).permutation(len(x_normal))
+            x_held_out_normal, x_normal = x_normal[order[:n_held_out]], x_normal[order[n_held_out:]]
+        self._x_scale = x_held_out_normal
+        try:
+            return super().fit(x_normal)
+        finally:
+            del self._x_scale
+
     def _fit(self, x: NDArray) -> None:
         check_choice(self.scale, "scale", ("log", "linear"))
         check_count(len(self.detectors), "The number of detectors")
-        fraction = check_fraction(self.held_out_fraction, "held_out_fraction")
-        held_out = ceil(fraction * len(x))
-        check_count(len(x), "The number of normal samples", least=4)
-        order = np.random.default_rng(self.seed).permutation(len(x))
-        fitting, scaling = x[order[held_out:]], x[order[:held_out]]
-        self.detectors_ = [clone(detector).fit(fitting) for detector in self.detectors]
-        self._normal_scores = [detector.anomaly_score(scaling) for detector in self.detectors_]
+        self.detectors_ = [clone(detector).fit(x) for detector in self.detectors]
+        self._normal_scores = [detector.anomaly_score(self._x_scale) for detector in self.detectors_]
+        # Now rather than at the first score: an error when a detector gives no usable scale.
         combine_scores(self._normal_scores, self._normal_scores, self.scale)
 
     def _score(self, x: NDArray) -> NDArray:

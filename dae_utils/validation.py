@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 _DIVIDE = "divide by 255 to bring them into [0, 1], for example x.astype('float32') / 255"
 
 
-def _as_numbers(values: ArrayLike, name: str) -> NDArray:
-    """Return `values` as an array of booleans, integers or real numbers; raise `ValueError` otherwise."""
+def check_numbers(values: ArrayLike, name: str) -> NDArray:
+    """Return `values` as a non-empty array of booleans, integers or real numbers, else raise `ValueError`."""
     try:
         array = np.asarray(values)
-    except ValueError as error:
+    except ValueError:
         # NumPy refuses ragged lists.
-        raise ValueError(f"{name}: the rows differ in length; pad or cut them to one shape first.") from error
+        raise ValueError(f"{name}: the rows differ in length; pad or cut them to one shape first.") from None
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, not {array.dtype}; convert it to float32.")
     if array.size == 0:
@@ -65,7 +65,7 @@ def check_samples(x: ArrayLike, name: str = "x", sample_shape: tuple[int, ...] |
         ValueError: not numeric, empty, no batch axis, NaN or infinite, a wrong sample shape, or whole numbers
             up to 255 (pixels that were not scaled).
     """
-    array = _as_numbers(x, name)
+    array = check_numbers(x, name)
     if array.ndim < 2:
         raise ValueError(
             f"{name} has shape {array.shape}; a batch of samples needs shape (n, ...). "
@@ -113,7 +113,7 @@ def check_scores(scores: ArrayLike, name: str = "scores") -> NDArray[np.float64]
     Raises:
         ValueError: not numeric, empty, not one-dimensional, NaN or infinite.
     """
-    array = _as_numbers(scores, name)
+    array = check_numbers(scores, name)
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}; one number per sample, shape (n,), is expected.")
     _check_finite(array, name)
@@ -135,7 +135,7 @@ def check_flags(
         ValueError: not 0 or 1, empty, not one-dimensional, of the wrong length, or of one kind only where
             both are needed.
     """
-    array = _as_numbers(flags, name)
+    array = check_numbers(flags, name)
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}; one value per sample, shape (n,), is expected.")
     _check_finite(array, name)
