@@ -317,8 +317,8 @@ class ConformalThreshold(BaseEstimator):
         """
         rate = check_fraction(self.false_alarm_rate, "false_alarm_rate")
         scores = np.sort(check_scores(scores))
-        # The decimal as it was typed: in binary, 0.95 * 20 can come out above 19 and cost one rank.
-        rate = Fraction(str(rate))
+        # The fraction that was meant: in binary, 0.95 * 20 can come out above 19 and cost one rank.
+        rate = Fraction(rate).limit_denominator(10**9)
         n = len(scores)
         rank = ceil((1 - rate) * (n + 1))
         if rank > n:
@@ -614,14 +614,15 @@ class PathwayScore(AnomalyDetector):
         d = np.concatenate(list(self._differences(x))).astype(np.float64)
         self._mean = d.mean(axis=0)
         d -= self._mean
-        solver = "covariance_eigh" if len(d) >= width else "full"
-        pca = PCA(svd_solver=solver).fit(d)
-        kept = pca.singular_values_ > self.relative_cutoff * pca.singular_values_[0]
-        if not kept.any():
+        # Differences this small are rounding errors of the networks' float32 activations.
+        if np.abs(d).max() <= 1e-7 * np.abs(self._mean).max():
             raise ValueError(
                 "All normal samples have the same reconstruction error, so kind 'nap' cannot normalise it; "
                 "take kind 'sap' or more varied samples."
             )
+        solver = "covariance_eigh" if len(d) >= width else "full"
+        pca = PCA(svd_solver=solver).fit(d)
+        kept = pca.singular_values_ > self.relative_cutoff * pca.singular_values_[0]
         self.rank_ = int(kept.sum())
         self._projection = pca.components_[kept].T / pca.singular_values_[kept]
 
@@ -703,9 +704,10 @@ class MahalanobisDetector(AnomalyDetector):
 
     def _fit(self, x: NDArray) -> None:
         pca = _fit_pca(_flat(x), self.n_components)
-        smallest = pca.explained_variance_[-1]
-        if smallest <= 1e-10 * pca.explained_variance_[0]:
-            rank = int(np.sum(pca.explained_variance_ > 1e-10 * pca.explained_variance_[0]))
+        # Less than this is the rounding error of subtracting the mean, or of the covariance.
+        least = max(1e-10 * pca.explained_variance_[0], 1e-20 * np.square(pca.mean_).max())
+        rank = int(np.sum(pca.explained_variance_ > least))
+        if rank < self.n_components:
             raise ValueError(
                 f"The normal samples vary in {rank} directions only; set n_components to {rank} or less."
                 if rank
