@@ -118,9 +118,6 @@ def watched() -> bool:
     return sys.stderr.isatty() or hasattr(shell, "kernel")
 
 
-_watched = watched
-
-
 def _progress(description: str, total: int | None = None, **settings: Any) -> tqdm:
     """Return a bar of bytes with size and rate, quiet when nobody watches, and gone when it is closed."""
     return tqdm(
@@ -403,6 +400,8 @@ def read_members(archive: Path, members: Mapping[str, int]) -> dict[str, bytes]:
                     return found
     except RouteFailure:
         raise
+    except FileNotFoundError as error:
+        raise RouteFailure(f"{archive.name} is missing") from error
     except Exception as error:  # tarfile, gzip, lzma and zlib each raise their own kinds on damaged bytes
         raise RouteFailure(f"{archive.name} is damaged ({error})") from error
     raise RouteFailure(f"{archive.name} lacks {', '.join(sorted(set(members) - set(found)))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import io
 import os
@@ -16,6 +17,7 @@ import threading
 import time
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -263,6 +265,24 @@ def test_slow_but_steady_download_is_let_through(official_host, cache_folder):
     assert_good(load_arrays(small_source(official_host.url), limits)[0])
 
 
+def test_gz_file_that_the_host_calls_compressed_text_arrives_as_it_is(official_host, tmp_path):
+    body = gzip.compress(BODY)
+
+    def answer(handler):
+        handler.send_response(200)
+        if "gzip" in handler.headers.get("Accept-Encoding", ""):
+            handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    official_host.answers["pair.gz"] = answer
+    sources.download(
+        official_host.url + "pair.gz", tmp_path / "pair.gz", description="", most=10**6, limits=QUICK
+    )
+    assert (tmp_path / "pair.gz").read_bytes() == body
+
+
 def test_name_look_up_that_hangs_is_given_up(cache_folder, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
@@ -306,6 +326,15 @@ def test_another_route_serves_when_the_first_does_not(official_host, mirror, cac
 # --- the cache --------------------------------------------------------------------------------------------
 
 
+class Trap:
+    """Leaves a mark when it is unpickled."""
+
+    opened: ClassVar[list[bool]] = []
+
+    def __reduce__(self):
+        return Trap.opened.append, (True,)
+
+
 def spoil_with(**arrays: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
@@ -322,7 +351,7 @@ def spoil_with(**arrays: np.ndarray) -> bytes:
         spoil_with(x=X),
         spoil_with(x=X, y=Y[::-1]),
         spoil_with(x=X, y=Y.astype(np.int64)),
-        spoil_with(x=X, y=np.array([print], dtype=object)),
+        spoil_with(x=X, y=np.array([Trap()], dtype=object)),
     ],
     ids=["empty", "text", "cut", "flipped", "lacks y", "wrong y", "wrong type", "pickle"],
 )
@@ -347,6 +376,14 @@ def test_damaged_cache_entry_is_never_used(spoiled, official_host, cache_folder,
     assert "damaged and thrown away" in first
     assert "official host" in second
     check_arrays(small_source(NOBODY))
+
+
+def test_pickle_in_the_cache_is_not_opened(cache_folder):
+    cache_folder.mkdir()
+    (cache_folder / "pair.npz").write_bytes(spoil_with(x=X, y=np.array([Trap()], dtype=object)))
+    with pytest.raises(SourceError, match="cannot be decoded"):
+        check_arrays(small_source(NOBODY))
+    assert Trap.opened == []
 
 
 def test_check_of_a_missing_entry(cache_folder):
@@ -562,6 +599,17 @@ def test_full_disk_as_a_file_size_limit(limit, official_host, cache_folder):
     assert contents(cache_folder) == set()
 
 
+def test_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """Otherwise a power failure could leave the name with half of the bytes."""
+    steps = []
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda *a: steps.append("fsync") or fsync(*a))
+    monkeypatch.setattr(os, "replace", lambda *a: steps.append("replace") or rename(*a))
+    with atomic_write(tmp_path / "new") as handle:
+        handle.write(b"new")
+    assert steps == ["fsync", "replace"]
+
+
 def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "kept"
     path.write_bytes(b"old")
@@ -696,7 +744,7 @@ def test_npm_package(clients, cache_folder, tmp_path, capsys):
         ("print('npm error code ENOTFOUND', file=sys.stderr); sys.exit(1)", "npm: ENOTFOUND"),
         ("print('first\\nlast words', file=sys.stderr); sys.exit(1)", "npm: last words"),
         ("sys.exit(3)", "npm: exit code 3"),
-        ("print('done')", "pair-data-1.0.0.tgz is damaged"),
+        ("print('done')", "pair-data-1.0.0.tgz is missing"),
         ("open('pair-data-1.0.0.tgz', 'wb').write(b'x' * 999)", "pair-data-1.0.0.tgz is damaged"),
     ],
 )
