@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
 from tqdm.auto import tqdm
 
 from dae_utils._mitdb_digests import MITDB_SHA256
@@ -237,6 +236,8 @@ def cut_beats(signal: np.ndarray, r_peaks: np.ndarray, sampling_rate: int = 360)
     Raises:
         ValueError: the signal has missing values or is not one lead, or the R peaks are not as above.
     """
+    from scipy.signal import resample_poly  # here, since beats from the cache do without it
+
     signal, r_peaks = _checked_signal(signal, r_peaks, sampling_rate)
     ratio = Fraction(BEAT_RATE, int(sampling_rate))
     # The filter's gain for a constant differs a little from phase to phase, and would draw ripples on an
