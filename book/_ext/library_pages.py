@@ -33,6 +33,8 @@ def skip_generated_members(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register both steps, and keep TensorFlow from reporting on the processor while pages are written."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A line about oneDNN is printed at any level while oneDNN is on; writing pages computes nothing.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     # Autodoc calls its own steps at 500; by then napoleon has made fields of the sections.
     app.connect("autodoc-process-docstring", escape_fitted_names, priority=900)
     app.connect("autodoc-skip-member", skip_generated_members)

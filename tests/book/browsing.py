@@ -187,7 +187,8 @@ def open_page(
     """
     visit = Visit(base + name, sizes[0]["width"])
     visits = [visit, *(Visit(base + name, size["width"]) for size in sizes[1:])]
-    context = browser.new_context(viewport=sizes[0])
+    # Without motion, what moves when the window changes its size has arrived when it is looked at.
+    context = browser.new_context(viewport=sizes[0], reduced_motion="reduce")
     try:
         watch(context, base, visit)
         page = context.new_page()
@@ -198,7 +199,7 @@ def open_page(
                 setattr(seen, key, value)
             if picture:
                 picture.parent.mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=f"{picture}-{size['width']}.png", full_page=True)
+                page.screenshot(path=f"{picture}-{size['width']}.png", full_page=True, animations="disabled")
         # Scripts that wait before they load something have half a second of silence to break.
         page.wait_for_load_state("networkidle")
     except BrowserError as error:
