@@ -20,15 +20,16 @@ SEARCH_WITHOUT_FETCHING = (
 )
 
 
-def drop_thebe_scripts(
+def drop_thebe_files(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Remove the scripts of thebe, by file and in the page, from what a page loads."""
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if "thebe" not in f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}".lower()
-    ]
+    """Remove the scripts and the style sheet of thebe from what a page loads."""
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            file
+            for file in context.get(kind, [])
+            if "thebe" not in f"{file.filename} {file.attributes}".lower()
+        ]
 
 
 def drop_thebe_settings(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -44,5 +45,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Sphinx loads the options at 200 and the search at 500: this has to run in between.
     app.add_js_file(None, body=SEARCH_WITHOUT_FETCHING, priority=300)
     app.connect("doctree-resolved", drop_thebe_settings, priority=900)
-    app.connect("html-page-context", drop_thebe_scripts, priority=900)
+    app.connect("html-page-context", drop_thebe_files, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,287 @@
+"""The local extensions: tables about published runs, the library's pages, a small book built with them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import page_checks as checks
+import pytest
+from page_checks import PROJECT
+
+sys.path.insert(0, str(PROJECT / "book" / "_ext"))
+
+import library_pages
+import published_runs
+
+ONE_PIXEL = base64.b64encode(
+    base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+).decode()
+
+# There is no `python -m jupyter_book`, and the script of that name need not be on the path.
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+
+RUN = {
+    "code_digest": "sha256:0123456789abcdef0123456789abcdef",
+    "profile": "full",
+    "seconds": 812.3,
+    "peak_memory_mb": 1234.4,
+    "cells_seconds": [1.0, 640.2, 3.5],
+    "versions": {"python": "3.11.2", "keras": "3.15.1"},
+    "machine": "2 cores, x86_64",
+    "executed": "2026-11-24",
+}
+RESULTS = {
+    "mnist.one_class.auroc": {
+        "value": 0.98361,
+        "low": 0.9829,
+        "high": 0.98402,
+        "seeds": 3,
+        "protocol": "train on one digit | score all test images",
+        "profile": "full",
+    },
+    "mnist.listing.mse": {"value": 0.004791, "seeds": 3, "protocol": "test images", "profile": "quick"},
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "not measured"),
+        (4.24, "4.2 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (812.3, "13 min 32 s"),
+        (3900, "1 h 5 min"),
+    ],
+)
+def test_a_time_is_written_in_a_unit_that_fits(seconds, text):
+    assert published_runs.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.98361, "0.9836"),
+        (0.004791, "0.00479"),
+        (0, "0.0000"),
+        (13.87, "13.8700"),
+        (-0.5, "-0.5000"),
+        (None, ""),
+    ],
+)
+def test_a_number_keeps_its_digits(value, text):
+    assert published_runs.number(value) == text
+
+
+def test_a_bar_in_a_cell_starts_no_new_cell():
+    assert published_runs.markdown_table(["a"], [["p | q"]]).splitlines()[-1] == r"| p \| q |"
+
+
+def test_execution_times_show_what_the_run_recorded():
+    text = published_runs.execution_times({"notebooks/01_x": RUN})
+    for part in (
+        "(/notebooks/01_x.ipynb)",
+        "13 min 32 s",
+        "10 min 40 s",
+        "1234 MB",
+        "2 cores",
+        "2026-11-24",
+        "keras 3.15.1",
+    ):
+        assert part in text
+
+
+def test_a_run_that_recorded_nothing_is_said_to_be_not_measured():
+    row = published_runs.execution_times({"notebooks/01_x": {}}).splitlines()[2]
+    assert row.count("not measured") == 7
+
+
+def test_without_chapters_the_pages_say_so():
+    assert "without a chapter" in published_runs.execution_times({})
+    assert "yet" in published_runs.results_table({}, {}, [])
+
+
+def test_results_stand_beside_published_numbers():
+    published = {
+        "mnist.one_class.auroc": [{"method": "ARNet", "value": 0.983, "cite": "ye2020attribute", "note": "n"}]
+    }
+    text = published_runs.results_table({"01_x": RESULTS}, published, ["notebooks/01_x"])
+    ours, theirs, small = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert "**0.9836**" in ours
+    assert "0.9829 to 0.9840" in ours
+    assert "ARNet {cite:p}`ye2020attribute` | 0.9830" in theirs
+    assert "(profile quick)" in small
+    assert "(/notebooks/01_x.ipynb)" in text
+    assert "(/notebooks/01_x.ipynb)" not in published_runs.results_table({"01_x": RESULTS}, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "escaped"),
+    [
+        ("(n_held_out_ + 1) and threshold_.", r"(n_held_out\_ + 1) and threshold\_."),
+        ("`threshold_` and ``rank_`` and :class:`a_`", "`threshold_` and ``rank_`` and :class:`a_`"),
+        ("a `link`_, a __dunder__ and a_b", "a `link`_, a __dunder__ and a_b"),
+    ],
+)
+def test_names_that_end_in_an_underscore_are_no_references(line, escaped):
+    lines = [line]
+    library_pages.escape_fitted_names(None, "function", "f", None, None, lines)
+    assert lines == [escaped]
+
+
+def test_methods_that_scikit_learn_adds_are_left_out():
+    assert library_pages.skip_generated_members(None, "class", "set_fit_request", None, False, None) is True
+    assert library_pages.skip_generated_members(None, "class", "set_params", None, False, None) is None
+
+
+# A book of three pages, built with the settings of this one: does a chapter look as it should?
+
+
+def text_cell(*lines: str) -> dict:
+    """Return a cell of prose."""
+    return {"cell_type": "markdown", "metadata": {}, "source": "\n".join(lines)}
+
+
+def code_cell(source: str, outputs: list[dict], **metadata) -> dict:
+    """Return a cell of code that was run."""
+    return {
+        "cell_type": "code",
+        "execution_count": 1,
+        "metadata": metadata,
+        "source": source,
+        "outputs": outputs,
+    }
+
+
+def shown(data: dict, **metadata) -> dict:
+    """Return an output that was displayed."""
+    return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def notebook(alternative: str | None = "Ten digits and their copies") -> dict:
+    """Return a chapter with everything that chapters use: glue, a figure, a widget, an exercise."""
+    image = {"alt": alternative} if alternative else {}
+    cells = [
+        text_cell(
+            "# A chapter",
+            "",
+            "The score is {glue:text}`score:.3f`; see {cite:t}`kim2020rapp` and {numref}`fig-a`.",
+        ),
+        code_cell(
+            "glue('score', 0.98361)",
+            [
+                shown(
+                    {"application/papermill.record/text/plain": "0.98361"},
+                    scrapbook={"mime_prefix": "application/papermill.record/", "name": "score"},
+                )
+            ],
+            tags=["remove-cell"],
+        ),
+        code_cell(
+            "plot()",
+            [shown({"image/png": ONE_PIXEL, "text/plain": "<Figure>"})],
+            mystnb={"image": image, "figure": {"caption": "Digits and copies.", "name": "fig-a"}},
+        ),
+        code_cell(
+            "for _ in tqdm(range(9)): ...",
+            [
+                shown(
+                    {
+                        "application/vnd.jupyter.widget-view+json": {"model_id": "1"},
+                        "text/plain": "100 % done",
+                    }
+                )
+            ],
+        ),
+        text_cell(
+            "```{exercise}", ":label: ex-a", "What if the code is wider? Say why $k = d$ is no use.", "```"
+        ),
+        text_cell("````{solution} ex-a", ":class: dropdown", "It copies.", "````"),
+    ]
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "widgets": {
+            "application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2, "version_minor": 0}
+        },
+        "dae": RUN,
+    }
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def build(folder: Path, chapter: dict) -> dict[str, checks.Page]:
+    """Build the small book in `folder` with warnings as errors and return its pages."""
+    (folder / "book").mkdir()
+    (folder / "notebooks" / "results").mkdir(parents=True)
+    shutil.copy(PROJECT / "_config.yml", folder)
+    for name in ("_ext", "_static"):
+        shutil.copytree(PROJECT / "book" / name, folder / "book" / name)
+    for name in ("references.bib", "published_results.yml", "bibliography.md"):
+        shutil.copy(PROJECT / "book" / name, folder / "book")
+    toc = "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/01_x\n- file: book/bibliography\n"
+    (folder / "_toc.yml").write_text(toc, encoding="utf-8")
+    (folder / "book" / "index.md").write_text(
+        "# Runs\n\n```{execution-times}\n```\n\n```{results-table}\n```\n", encoding="utf-8"
+    )
+    (folder / "notebooks" / "01_x.ipynb").write_text(json.dumps(chapter), encoding="utf-8")
+    (folder / "notebooks" / "results" / "01_x.json").write_text(json.dumps(RESULTS), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-c", JUPYTER_BOOK, "build", str(folder), "-W", "--keep-going"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
+    pages = checks.all_pages((folder / "_build" / "html").resolve())
+    assert "notebooks/01_x.html" in pages
+    return pages
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory) -> dict[str, checks.Page]:
+    """The pages of the small book."""
+    return build(tmp_path_factory.mktemp("book"), notebook())
+
+
+def test_a_chapter_passes_the_checks_of_the_book(small_book):
+    page_wise = (checks.loads_from_elsewhere, checks.images_without_words, checks.left_overs, checks.form)
+    found = [complaint for check in page_wise for complaint in checks.every(check, small_book)]
+    assert not found + checks.broken_links(small_book)
+
+
+def test_a_chapter_shows_glued_numbers_figures_and_exercises(small_book):
+    article = small_book["notebooks/01_x.html"].soup.find("article")
+    text = " ".join(article.get_text(" ").split())
+    assert "The score is 0.984" in text
+    assert "Kim" in text
+    assert "Digits and copies." in text
+    assert article.find("img", alt="Ten digits and their copies")
+    assert "Exercise 1" in text
+    assert article.select(".solution.dropdown")
+    assert "glue(" not in text
+
+
+def test_a_page_has_no_script_of_thebe_or_require(small_book):
+    page = small_book["notebooks/01_x.html"].path.read_text(encoding="utf-8").lower()
+    assert "thebe" not in page
+    assert "require" not in page
+
+
+def test_the_tables_are_tables_with_links(small_book):
+    article = small_book["book/index.html"].soup.find("article")
+    assert len(article.find_all("table")) == 3
+    text = " ".join(article.get_text(" ").split())
+    for part in ("13 min 32 s", "0.9836", "ARNet", "train on one digit | score all test images"):
+        assert part in text
+    assert [link.get_text() for link in article.select("td a.reference.internal")][:1] == ["A chapter"]
+
+
+def test_a_figure_without_alternative_text_is_found(tmp_path):
+    pages = build(tmp_path, notebook(alternative=None))
+    assert len(list(checks.every(checks.images_without_words, pages))) == 1
