@@ -49,6 +49,11 @@ def number(value: float | None) -> str:
     return f"{value:.4f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
 
 
+def together(text: str) -> str:
+    """Keep `text` on one line where a table is narrow: a date or an amount in pieces is hard to read."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
 def markdown_table(head: list[str], rows: Iterable[list[str]]) -> str:
     """Write a Markdown table; a bar inside a cell is escaped, since it would start a new cell."""
     lines = [head, ["---"] * len(head), *rows]
@@ -70,13 +75,13 @@ def execution_times(notebooks: Mapping[str, dict[str, Any]]) -> str:
         times.append(
             [
                 link,
-                duration(run.get("seconds")),
-                duration(max(cells)) if cells else NOT_MEASURED,
-                f"{memory:.0f} MB" if memory is not None else NOT_MEASURED,
+                together(duration(run.get("seconds"))),
+                together(duration(max(cells))) if cells else NOT_MEASURED,
+                together(f"{memory:.0f} MB") if memory is not None else NOT_MEASURED,
                 NOT_MEASURED,
                 run.get("machine", NOT_MEASURED),
                 run.get("profile", NOT_MEASURED),
-                run.get("executed", NOT_MEASURED),
+                together(run.get("executed", "not recorded")),
             ]
         )
         named = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())

@@ -50,6 +50,11 @@ RESULTS = {
 }
 
 
+def plain(text: str) -> str:
+    """Return `text` with spaces and hyphens that may be broken at."""
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NON-BREAKING HYPHEN}", "-")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -85,7 +90,7 @@ def test_a_bar_in_a_cell_starts_no_new_cell():
 
 
 def test_execution_times_show_what_the_run_recorded():
-    text = published_runs.execution_times({"notebooks/01_x": RUN})
+    text = plain(published_runs.execution_times({"notebooks/01_x": RUN}))
     for part in (
         "(/notebooks/01_x.ipynb)",
         "13 min 32 s",
@@ -100,7 +105,7 @@ def test_execution_times_show_what_the_run_recorded():
 
 def test_a_run_that_recorded_nothing_is_said_to_be_not_measured():
     row = published_runs.execution_times({"notebooks/01_x": {}}).splitlines()[2]
-    assert row.count("not measured") == 7
+    assert row.count("not measured") == 6
 
 
 def test_without_chapters_the_pages_say_so():
@@ -276,7 +281,7 @@ def test_a_page_has_no_script_of_thebe_or_require(small_book):
 def test_the_tables_are_tables_with_links(small_book):
     article = small_book["book/index.html"].soup.find("article")
     assert len(article.find_all("table")) == 3
-    text = " ".join(article.get_text(" ").split())
+    text = plain(" ".join(article.get_text(" ").split()))
     for part in ("13 min 32 s", "0.9836", "ARNet", "train on one digit | score all test images"):
         assert part in text
     assert [link.get_text() for link in article.select("td a.reference.internal")][:1] == ["A chapter"]
