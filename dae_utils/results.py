@@ -1,0 +1,97 @@
+"""Headline numbers of a chapter, written to a file that other pages read.
+
+A chapter records each number once, under a key such as ``mnist.one_class.auroc``; the page of results and the
+tests read the file, and no number is typed a second time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dae_utils.evaluation import Interval
+from dae_utils.profiles import Profile
+from dae_utils.validation import check_count
+
+__all__ = ["Result", "Results"]
+
+_KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number with its 95 % interval and how it was obtained.
+
+    Attributes:
+        value: the number; rates, AUROC and average precision are fractions between 0 and 1.
+        low, high: its 95 % interval.
+        seeds: with how many seeds the training was repeated.
+        protocol: in one line, what was trained on what and measured on what.
+        profile: "full", or "quick" for numbers that are not worth quoting.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+    protocol: str
+    profile: str
+
+
+class Results:
+    """The headline numbers of one chapter.
+
+    Args:
+        name: the notebook's name without its ending, such as "01_mnist_anomaly_detection".
+        profile: a run in the full profile writes ``results/NAME.json`` beside the notebook; a quick run must
+            not touch what is published and writes below ``_build`` instead.
+        folder: where to write instead.
+    """
+
+    def __init__(self, name: str, profile: Profile, folder: str | os.PathLike[str] | None = None):
+        if folder is None:
+            folder = "results" if profile.name == "full" else os.path.join("..", "_build", "quick_results")
+        self.path = Path(folder) / f"{name}.json"
+        self.profile = profile
+        self.entries: dict[str, Result] = {}
+
+    def record(self, key: str, interval: Interval, *, seeds: int, protocol: str) -> Result:
+        """Record one number under a new key and return it.
+
+        Raises:
+            ValueError: a key in use or not of the form ``data_set.protocol.measure``, numbers that are not
+                finite or not in order, no seed, or a protocol that is not one line.
+        """
+        if not _KEY.fullmatch(key):
+            raise ValueError(
+                f"{key!r} is not a key: write small letters and dots, as in mnist.one_class.auroc."
+            )
+        if key in self.entries:
+            raise ValueError(f"{key!r} is recorded already: make the object anew to record a second run.")
+        value, low, high = float(interval.value), float(interval.low), float(interval.high)
+        if not all(map(math.isfinite, (value, low, high))) or not low <= value <= high:
+            raise ValueError(f"{key}: {low}, {value}, {high} is not an interval around a finite value.")
+        check_count(seeds, "seeds")
+        if not protocol.strip() or "\n" in protocol:
+            raise ValueError(f"{key}: say in one line what was measured on what.")
+        self.entries[key] = Result(value, low, high, seeds, protocol.strip(), self.profile.name)
+        return self.entries[key]
+
+    def save(self) -> Path:
+        """Write everything recorded so far, in one step, and return the file's path.
+
+        Raises:
+            ValueError: nothing has been recorded.
+        """
+        if not self.entries:
+            raise ValueError("No result has been recorded, so there is nothing to save.")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = {key: asdict(result) for key, result in self.entries.items()}
+        part = self.path.with_name(self.path.name + ".part")
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, self.path)
+        return self.path
