@@ -22,7 +22,9 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-NOT_MEASURED = "not measured"
+# Kept on one line: these stand in narrow cells.
+NOT_MEASURED = "not\N{NO-BREAK SPACE}measured"
+NOT_RECORDED = "not\N{NO-BREAK SPACE}recorded"
 
 
 def run_metadata(notebook: Path) -> dict[str, Any]:
@@ -81,12 +83,12 @@ def execution_times(notebooks: Mapping[str, dict[str, Any]]) -> str:
                 NOT_MEASURED,
                 run.get("machine", NOT_MEASURED),
                 run.get("profile", NOT_MEASURED),
-                together(run.get("executed", "not recorded")),
+                together(run["executed"]) if "executed" in run else NOT_RECORDED,
             ]
         )
         named = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
         digest = run.get("code_digest", "")
-        versions.append([link, named or "not recorded", f"`{digest[:19]}…`" if digest else "not recorded"])
+        versions.append([link, named or NOT_RECORDED, f"`{digest[:19]}…`" if digest else NOT_RECORDED])
     return "\n\n".join(
         [
             markdown_table(

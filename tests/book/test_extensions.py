@@ -58,7 +58,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "not measured"),
+        (None, "not\N{NO-BREAK SPACE}measured"),
         (4.24, "4.2 s"),
         (59.4, "59 s"),
         (59.6, "1 min 0 s"),
@@ -104,8 +104,13 @@ def test_execution_times_show_what_the_run_recorded():
 
 
 def test_a_run_that_recorded_nothing_is_said_to_be_not_measured():
-    row = published_runs.execution_times({"notebooks/01_x": {}}).splitlines()[2]
-    assert row.count("not measured") == 6
+    text = published_runs.execution_times({"notebooks/01_x": {}})
+    row = text.splitlines()[2]
+    assert row.count("not\N{NO-BREAK SPACE}measured") == 6
+    assert row.count("not\N{NO-BREAK SPACE}recorded") == 1
+    # One spelling throughout, so that no cell breaks between the two words.
+    assert "not measured" not in text
+    assert "not recorded" not in text
 
 
 def test_without_chapters_the_pages_say_so():
