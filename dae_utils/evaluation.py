@@ -52,10 +52,14 @@ class ProblemsInterval(Interval):
     Attributes:
         per_problem: the metric itself, shape (n_problems, n_seeds).
         seed_spread: standard deviation over seeds of the mean over problems; None with one seed.
+        resampled: the mean in each resample, shape (n_resamples,). Two calls with the same labels and seed
+            draw the same samples, so the differences of their `resampled` give a paired interval for the
+            difference of two methods.
     """
 
-    per_problem: NDArray[np.float64] = field(compare=False)
+    per_problem: NDArray[np.float64] = field(compare=False, repr=False)
     seed_spread: float | None
+    resampled: NDArray[np.float64] = field(compare=False, repr=False)
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -187,6 +191,7 @@ def bootstrap_problems(
         high=float(high),
         per_problem=per_problem,
         seed_spread=float(seed_means.std(ddof=1)) if n_seeds > 1 else None,
+        resampled=means,
     )
 
 

@@ -241,7 +241,7 @@ def test_problems_agree_with_a_plain_loop():
                 for s in range(2)
             ]
             means.append(np.mean(values))
-    assert len(means) == 110
+    np.testing.assert_allclose(result.resampled, means, atol=1e-6)
     np.testing.assert_allclose([result.low, result.high], np.quantile(means, [0.025, 0.975]), atol=1e-6)
 
 
@@ -254,6 +254,23 @@ def test_problems_share_their_draws():
         assert (repeated.value, repeated.low, repeated.high) == pytest.approx(
             (once.value, once.low, once.high)
         )
+
+
+def test_resamples_of_two_methods_are_paired():
+    # A second method that is a little worse on every image: the difference must be nearly free of the chance
+    # in the images, which moves both methods together.
+    scores, labels = ten_problems(n_samples=600)
+    generator = np.random.default_rng(1)
+    worse = scores + 0.3 * generator.normal(size=scores.shape)
+    ours, theirs = (bootstrap_problems(method, labels, n_resamples=300) for method in (scores, worse))
+    np.testing.assert_array_equal(
+        ours.resampled, bootstrap_problems(scores, labels, n_resamples=300).resampled
+    )
+    difference = ours.resampled - theirs.resampled
+    assert difference.mean() == pytest.approx(ours.value - theirs.value, abs=0.002)
+    assert difference.std() < 0.5 * ours.resampled.std()
+    unpaired = bootstrap_problems(worse, labels, n_resamples=300, seed=1)
+    assert (ours.resampled - unpaired.resampled).std() > 2 * difference.std()
 
 
 def test_one_seed_has_no_spread():
