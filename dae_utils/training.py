@@ -99,7 +99,7 @@ def fit(
     Layers that behave differently in training (`GaussianNoise`, `Dropout`, `BatchNormalization`) do so here
     as well, and penalties that layers add (regularisers, ``add_loss``) are minimised along with the loss.
     To train on noisy inputs, pass `corrupt` and leave `GaussianNoise` out of the model: XLA draws random
-    numbers slowly on a CPU, where that layer made training about six times slower.
+    numbers slowly on a CPU, where that layer made training 6 to 30 times slower in our measurements.
 
     With equal weights at the start and equal seeds the result is the same again on the same machine. Random
     layers draw from generators of their own, which `keras.utils.set_random_seed` seeds before the model is
