@@ -19,8 +19,9 @@ def gradient_orientations(
     The idea of histograms of oriented gradients (Dalal and Triggs, CVPR 2005), in a plain form: at every
     pixel the gradient is taken by central differences; its length is shared between the two nearest of
     `n_orientations` directions, which cover the full circle (light on dark and dark on light differ); each
-    direction is blurred with a Gaussian of half a cell and read off at the centre of every cell. The square
-    root evens out strong and weak edges. Nothing is learnt, so no information leaks between images.
+    direction is blurred with a Gaussian of half a cell and read off at the centre of every cell, which in a
+    cell of even side is the lower right one of the four middle pixels. The square root evens out strong and
+    weak edges. Nothing is learnt, so no information leaks between images.
 
     Args:
         images: shape (n, height, width), values in [0, 1]; both sides at least one cell long.
@@ -29,7 +30,8 @@ def gradient_orientations(
             cell counts when its centre lies inside the image.
 
     Returns:
-        Shape (n, rows of cells, columns of cells, n_orientations), float32, at least 0 and less than 0.85.
+        Shape (n, rows of cells, columns of cells, n_orientations), float32, at least 0 and less than 0.85 (no
+        gradient is longer than the root of 1/2, and blurring adds nothing).
         For images of 28 x 28 pixels and the default settings: (n, 7, 7, 8). Direction k points k full turns
         / `n_orientations` from right towards down.
 

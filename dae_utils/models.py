@@ -29,8 +29,14 @@ def autoencoder(encoder: keras.Model, decoder: keras.Model, name: str = "autoenc
         those two names whatever the parts were called, and it shares their weights.
 
     Raises:
-        ValueError: a decoder that does not take the encoder's codes, or does not return the samples' shape.
+        ValueError: a decoder that does not take the encoder's codes, or does not return the samples' shape;
+            one model given as both parts, or a part whose shapes are not known yet.
     """
+    if encoder is decoder:
+        raise ValueError("encoder and decoder are one and the same model; build two.")
+    for part, role in ((encoder, "encoder"), (decoder, "decoder")):
+        if not part.built:
+            raise ValueError(f"the {role} does not know its shapes yet: begin it with keras.Input(shape).")
     code_shape, decoder_shape = tuple(encoder.output_shape[1:]), tuple(decoder.input_shape[1:])
     if code_shape != decoder_shape:
         raise ValueError(f"the encoder gives codes of shape {code_shape}, the decoder takes {decoder_shape}.")
@@ -68,7 +74,7 @@ def dense_autoencoder(
         A model from (n, n_values) to (n, n_values) with ``encoder`` and ``decoder``, see `autoencoder`.
 
     Raises:
-        ValueError: a size below 1, or another output activation.
+        ValueError: a size below 1, or an activation that is not known.
     """
     check_count(n_values, "n_values")
     for size in hidden_sizes:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dae_utils.evaluation import Interval
 from dae_utils.profiles import Profile
+from dae_utils.sources import atomic_write
 from dae_utils.validation import check_count
 
 __all__ = ["Result", "Results"]
@@ -75,8 +76,8 @@ class Results:
         value, low, high = float(interval.value), float(interval.low), float(interval.high)
         if not all(map(math.isfinite, (value, low, high))) or not low <= value <= high:
             raise ValueError(f"{key}: {low}, {value}, {high} is not an interval around a finite value.")
-        check_count(seeds, "seeds")
-        if not protocol.strip() or "\n" in protocol:
+        seeds = check_count(seeds, "seeds")
+        if len(protocol.strip().splitlines()) != 1:
             raise ValueError(f"{key}: say in one line what was measured on what.")
         self.entries[key] = Result(value, low, high, seeds, protocol.strip(), self.profile.name)
         return self.entries[key]
@@ -86,12 +87,12 @@ class Results:
 
         Raises:
             ValueError: nothing has been recorded.
+            OSError: the folder cannot be written or is full; an older file stays as it was.
         """
         if not self.entries:
             raise ValueError("No result has been recorded, so there is nothing to save.")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = {key: asdict(result) for key, result in self.entries.items()}
-        part = self.path.with_name(self.path.name + ".part")
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(part, self.path)
+        with atomic_write(self.path) as file:
+            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return self.path
