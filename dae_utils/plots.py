@@ -7,6 +7,7 @@ with the common forms of colour blindness can tell apart; what matters is never 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from dae_utils.evaluation import Interval
-from dae_utils.validation import check_numbers, check_scores
+from dae_utils.validation import check_count, check_samples, check_scores
 
 __all__ = [
     "COLOURS",
@@ -45,6 +46,14 @@ COLOURS = MappingProxyType(
 )
 _MARKERS = "osD^vP"
 
+# A phone shows a figure about 350 pixels wide, whatever its width in inches; letters need 9 of those pixels.
+_PHONE_WIDTH, _LEAST_LETTERS = 350, 9
+
+
+def _font_size(width: float) -> float:
+    """Return the size in points of letters that are legible on a phone in a figure `width` inches wide."""
+    return max(10.0, _LEAST_LETTERS * 72 * width / _PHONE_WIDTH)
+
 
 def use_book_style() -> None:
     """Set Matplotlib's defaults to the look of this book: large text, few lines, safe colours."""
@@ -56,7 +65,7 @@ def use_book_style() -> None:
             "axes.titlesize": 12,
             "axes.labelsize": 12,
             "figure.dpi": 110,
-            "figure.figsize": (6.4, 3.8),
+            "figure.figsize": (5.4, 3.6),
             "figure.constrained_layout.use": True,
             "font.size": 11,
             "image.cmap": "gray_r",
@@ -76,18 +85,21 @@ def draw_images(
     """Draw images in a grid and return the figure.
 
     Args:
-        images: shape (n, height, width), or (rows, columns, height, width) for a grid with a meaning; values
-            in [0, 1], with 0 drawn white and 1 black.
-        titles: one for each image, or for a grid one for each column.
+        images: shape (n, height, width), or (rows, columns, height, width) for a grid with a meaning. Values
+            beyond [0, 1], as a linear decoder returns them, are cut off. 0 is drawn white and 1 black.
+        titles: one for each image, or for a grid one for each column; shown as text.
         row_labels: what stands left of each row; only for a grid.
         columns: images in a row when `images` is a plain list; 10 unless given.
         size: width of one image in inches.
 
     Raises:
-        ValueError: images of another number of dimensions, or titles that do not match.
+        ValueError: images of another number of dimensions or in colour, whole numbers up to 255, or titles
+            that do not match.
     """
-    images = check_numbers(images, "images")
+    images = check_samples(images, "images")
     is_grid = images.ndim == 4
+    if is_grid and images.shape[-1] == 3:
+        raise ValueError(f"images has shape {images.shape}; grey images are expected, these are in colour.")
     if images.ndim == 3:
         columns = min(columns or 10, len(images))
         rows = -(-len(images) // columns)
@@ -109,11 +121,17 @@ def draw_images(
             f"row_labels needs a grid and one label for each row ({rows if is_grid else 'no grid'})."
         )
 
-    height = size * images.shape[1] / images.shape[2] + (0.28 if titles is not None and not is_grid else 0)
-    margin = 0.09 * max(map(len, row_labels)) if row_labels is not None else 0
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(size * columns + margin, height * rows + 0.3), squeeze=False
-    )
+    # A letter is about 0.62 of its size wide; titles must not run into each other.
+    width = size * columns
+    label_length = max(map(len, row_labels)) if row_labels is not None else 0
+    letters = _font_size(width + 0.11 * label_length)
+    margin = 0.62 * letters / 72 * label_length
+    longest = max((len(str(title)) for title in titles or ()), default=0)
+    title_letters = min(letters, max(8.0, size * 72 / (0.62 * max(longest, 1))))
+    title_height = title_letters / 72 + 0.1 if longest else 0
+    height = size * images.shape[1] / images.shape[2]
+    total_height = height * rows + title_height * (1 if is_grid else rows) + 0.1
+    figure, axes = plt.subplots(rows, columns, figsize=(width + margin, total_height), squeeze=False)
     for number, axis in enumerate(axes.flat):
         axis.set_xticks([])
         axis.set_yticks([])
@@ -122,9 +140,9 @@ def draw_images(
             continue
         axis.imshow(images[number], vmin=0, vmax=1, cmap="gray_r", interpolation="nearest")
         if titles is not None and number < n_titles:
-            axis.set_title(titles[number], fontsize=10, pad=3)
+            axis.set_title(titles[number], fontsize=title_letters, pad=3)
     for label, axis in zip(row_labels or (), axes[:, 0], strict=False):
-        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=letters)
     return figure
 
 
@@ -143,13 +161,19 @@ def draw_losses(
         floor: the lowest value that can be reached, drawn as a dashed line.
         floor_label: what that line is.
         ax: where to draw; a new figure unless given.
+
+    Raises:
+        ValueError: no line.
     """
+    if not losses:
+        raise ValueError("losses has no line to draw.")
     ax = ax or plt.subplots()[1]
     for number, (name, values) in enumerate(losses.items()):
         epochs = np.arange(1, len(values) + 1)
         ax.plot(epochs, values, marker=_MARKERS[number % len(_MARKERS)], markersize=5, label=name)
     if floor is not None:
         ax.axhline(floor, color=COLOURS["grey"], linestyle="--", label=floor_label)
+        ax.autoscale_view(scalex=False)  # keeps it clear of the axis
     ax.set_xlabel("epoch")
     ax.set_ylabel(ylabel)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -176,8 +200,9 @@ def draw_scores(
         ax: where to draw; a new figure unless given.
 
     Raises:
-        ValueError: no group, NaN, empty, or scores of 0 or less on a logarithmic axis.
+        ValueError: no group, NaN, empty, no bin, or a score or threshold of 0 or less on a logarithmic axis.
     """
+    check_count(bins, "bins")
     groups = {name: check_scores(values, name) for name, values in scores.items()}
     if not groups:
         raise ValueError("scores has no group to draw.")
@@ -185,6 +210,8 @@ def draw_scores(
     high = max(values.max() for values in groups.values())
     if log and low <= 0:
         raise ValueError(f"a logarithmic axis needs scores above 0, the lowest is {low:g}.")
+    if log and threshold is not None and threshold <= 0:
+        raise ValueError(f"a logarithmic axis needs a threshold above 0, not {threshold:g}.")
     if low == high:
         low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
     edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
@@ -219,37 +246,53 @@ def draw_comparison(
     Args:
         results: name of the group (a colour and a marker) to: name of the method (a row, the first on top) to
             its result.
-        references: name to published value, drawn as labelled vertical lines.
+        references: name to published value, drawn as vertical lines; the names stand above the axes, each
+            on a line of its own and left of its value.
         xlabel: what is compared.
         ax: where to draw; a new figure unless given.
+
+    Raises:
+        ValueError: nothing to compare.
     """
     rows = list(dict.fromkeys(method for group in results.values() for method in group))
-    ax = ax or plt.subplots(figsize=(6.4, 1.2 + 0.36 * len(rows)))[1]
+    if not rows:
+        raise ValueError("results has no method to draw.")
+    # The smallest value lowest: so the lines up to the names cross no other name.
+    levels = sorted((references or {}).items(), key=lambda item: item[1])
+    if ax is None:
+        height = 0.8 + 0.34 * len(rows) + 0.18 * len(levels) + 0.3 * (len(results) > 1)
+        ax = plt.subplots(figsize=(5.4, height))[1]
+    # Groups that share a row are drawn a little above and below each other.
+    shift = 0.22 if sum(map(len, results.values())) > len(rows) else 0
     for number, (group, methods) in enumerate(results.items()):
         intervals = list(methods.values())
         values = np.array([interval.value for interval in intervals])
         errors = np.array([[i.value - i.low, i.high - i.value] for i in intervals]).T
-        heights = np.array([rows.index(method) for method in methods])
+        heights = np.array([rows.index(method) for method in methods], float)
+        heights += shift * (number - (len(results) - 1) / 2)
         marker = _MARKERS[number % len(_MARKERS)]
-        ax.errorbar(values, heights, xerr=errors, fmt=marker, capsize=3, markersize=7, label=group)
-    for number, (name, value) in enumerate((references or {}).items()):
-        ax.axvline(value, color=COLOURS["grey"], linestyle=["--", ":", "-."][number % 3], linewidth=1.2)
+        ax.errorbar(values, heights, xerr=errors, fmt=marker, capsize=3, markersize=6, label=group)
+    for number, (name, value) in enumerate(levels):
+        look = {"color": COLOURS["grey"], "linestyle": ["--", ":", "-."][number % 3], "linewidth": 1.2}
+        ax.axvline(value, **look)
+        top = 3 + 13 * number
+        place = {"xy": (value, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
         ax.annotate(
-            name,
-            (value, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3 + 12 * (number % 2)),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-            color=COLOURS["grey"],
+            "",
+            xytext=(0, top + 10),
+            arrowprops={"arrowstyle": "-", "shrinkA": 0, "shrinkB": 0, **look},
+            **place,
         )
+        ax.annotate(name, xytext=(-4, top), ha="right", fontsize=10, color=COLOURS["grey"], **place)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(xlabel)
     ax.grid(axis="x", alpha=0.3)
     if len(results) > 1:
-        ax.legend(loc="best")
+        # Below the name of the axis, where there are no results to cover.
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4, ncol=len(results), columnspacing=1
+        )
     return ax
 
 
@@ -259,23 +302,42 @@ def draw_heat_map(table: pd.DataFrame, low: float, high: float, label: str, deci
     Args:
         table: rows and columns with names that can be shown.
         low, high: the values drawn with the lightest and the darkest colour.
-        label: what the numbers are, beside the scale of colours.
-        decimals: digits shown behind the point.
+        label: what the numbers are, below the scale of colours.
+        decimals: digits shown behind the point; a 0 in front of it is left out. NaN leaves its cell empty.
+
+    Raises:
+        ValueError: an empty table, or `low` not below `high`.
     """
     values = table.to_numpy(float)
-    figure, ax = plt.subplots(figsize=(2.2 + 0.62 * table.shape[1], 1.2 + 0.42 * table.shape[0]))
+    if values.size == 0:
+        raise ValueError("table has no cell to draw.")
+    if not low < high:
+        raise ValueError(f"low must be below high, not {low:g} and {high:g}.")
+    texts = [[_cell_text(value, decimals) for value in row] for row in values]
+    longest = max(len(text) for row in texts for text in row)
+    names = max(len(str(name)) for name in table.index)
+    # Room for names of 11 points and, with a little air, numbers of 10 points.
+    width = 0.3 + 0.085 * names + (0.06 + 0.08 * longest) * table.shape[1]
+    figure, ax = plt.subplots(figsize=(max(width, 3.4), 1.3 + 0.34 * table.shape[0]))
     image = ax.imshow(values, vmin=low, vmax=high, cmap="cividis", aspect="auto")
     for row, column in np.ndindex(values.shape):
         dark = values[row, column] < (low + high) / 2
-        text = f"{values[row, column]:.{decimals}f}".replace("0.", ".", 1)
-        ax.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if dark else "black")
+        colour = "white" if dark else "black"
+        ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=10, color=colour)
     ax.set_xticks(range(table.shape[1]), table.columns)
     ax.set_yticks(range(table.shape[0]), table.index)
     ax.set_xlabel(table.columns.name or "")
+    ax.set_ylabel(table.index.name or "")
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
-    figure.colorbar(image, label=label, pad=0.02)
+    # Beside the table the scale would take the width that a phone needs for the numbers.
+    figure.colorbar(image, label=label, location="bottom", aspect=40, fraction=0.06)
     return ax
+
+
+def _cell_text(value: float, decimals: int) -> str:
+    """Return a number without the 0 before its point, and nothing for NaN."""
+    return "" if np.isnan(value) else re.sub(r"^(-?)0\.", r"\1.", f"{value:.{decimals}f}")
 
 
 def draw_calibration(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -285,18 +347,28 @@ def draw_calibration(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: one row for each threshold, with the columns "case" (text below the points), "promised",
             "achieved", "low" and "high" (the band in which the achieved rate should lie), all as fractions.
         ax: where to draw; a new figure unless given.
+
+    Raises:
+        ValueError: a column is missing, or there is no row.
     """
-    ax = ax or plt.subplots(figsize=(6.4, 4))[1]
+    missing = {"case", "promised", "achieved", "low", "high"} - set(table.columns)
+    if missing or table.empty:
+        raise ValueError(
+            f"table has no column {', '.join(sorted(missing))}." if missing else "table has no row."
+        )
+    ax = ax or plt.subplots(figsize=(5.4, 3.8))[1]
     cases = list(dict.fromkeys(table["case"]))
     for (promised, rows), colour, marker in zip(
         table.groupby("promised"), list(COLOURS.values()) * len(table), _MARKERS * len(table), strict=False
     ):
         places = np.array([cases.index(case) for case in rows["case"]])
         ax.vlines(places, 100 * rows["low"], 100 * rows["high"], color=colour, alpha=0.3, linewidth=9)
-        ax.plot(places, 100 * rows["achieved"], marker, color=colour, label=f"promised {promised:.0%}")
+        ax.plot(places, 100 * rows["achieved"], marker, color=colour, label=f"{100 * promised:g} %")
         ax.axhline(100 * promised, color=colour, linestyle=":", linewidth=1)
     ax.set_xticks(range(len(cases)), cases)
     ax.set_ylabel("false alarms on test normals (%)")
     ax.set_ylim(bottom=0)
-    ax.legend(loc="upper center", ncol=3, bbox_to_anchor=(0.5, 1.14))
+    # Above the axes, where it covers no band.
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncol": 4}
+    ax.legend(title="promised", handletextpad=0.1, columnspacing=1, **place)
     return ax
