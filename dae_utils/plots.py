@@ -301,7 +301,7 @@ def draw_heat_map(table: pd.DataFrame, low: float, high: float, label: str, deci
 
     Args:
         table: rows and columns with names that can be shown.
-        low, high: the values drawn with the lightest and the darkest colour.
+        low, high: the values drawn with the darkest and the lightest colour.
         label: what the numbers are, below the scale of colours.
         decimals: digits shown behind the point; a 0 in front of it is left out. NaN leaves its cell empty.
 
@@ -346,6 +346,7 @@ def draw_calibration(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Args:
         table: one row for each threshold, with the columns "case" (text below the points), "promised",
             "achieved", "low" and "high" (the band in which the achieved rate should lie), all as fractions.
+            The bands of one case stand side by side, the lowest promise on the left.
         ax: where to draw; a new figure unless given.
 
     Raises:
@@ -358,11 +359,16 @@ def draw_calibration(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )
     ax = ax or plt.subplots(figsize=(5.4, 3.8))[1]
     cases = list(dict.fromkeys(table["case"]))
-    for (promised, rows), colour, marker in zip(
-        table.groupby("promised"), list(COLOURS.values()) * len(table), _MARKERS * len(table), strict=False
-    ):
-        places = np.array([cases.index(case) for case in rows["case"]])
-        ax.vlines(places, 100 * rows["low"], 100 * rows["high"], color=colour, alpha=0.3, linewidth=9)
+    promises = table.groupby("promised")
+    # Each case has a width of 1, of which the bands take four fifths.
+    step = 0.8 / len(promises)
+    for number, (promised, rows) in enumerate(promises):
+        colour = list(COLOURS.values())[number % len(COLOURS)]
+        marker = _MARKERS[number % len(_MARKERS)]
+        shift = step * (number - (len(promises) - 1) / 2)
+        places = np.array([cases.index(case) + shift for case in rows["case"]])
+        low, high = 100 * rows["low"], 100 * rows["high"]
+        ax.bar(places, high - low, 0.85 * step, bottom=low, color=colour, alpha=0.3)
         ax.plot(places, 100 * rows["achieved"], marker, color=colour, label=f"{100 * promised:g} %")
         ax.axhline(100 * promised, color=colour, linestyle=":", linewidth=1)
     ax.set_xticks(range(len(cases)), cases)

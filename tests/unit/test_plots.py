@@ -462,17 +462,47 @@ def test_calibration_points_bands_and_promises():
     ax = plots.draw_calibration(thresholds())
     assert [label.get_text() for label in ax.get_xticklabels()] == ["seven", "one"]
     drawn = lines(ax)
-    np.testing.assert_allclose(drawn["0.5 %"].get_xydata(), [(0, 0.4), (1, 0.6)])
-    np.testing.assert_allclose(drawn["5 %"].get_xydata(), [(0, 7), (1, 2)])
+    np.testing.assert_allclose(drawn["0.5 %"].get_xydata(), [(-0.2, 0.4), (0.8, 0.6)])
+    np.testing.assert_allclose(drawn["5 %"].get_xydata(), [(0.2, 7), (1.2, 2)])
     assert drawn["0.5 %"].get_marker() != drawn["5 %"].get_marker()
-    bands = [np.array(band.get_segments()) for band in ax.collections]
-    np.testing.assert_allclose(bands[0], [[(0, 0), (0, 1)], [(1, 0.1), (1, 0.9)]])
-    np.testing.assert_allclose(bands[1], [[(0, 3), (0, 8)], [(1, 3.5), (1, 6.5)]])
+    for container, ends in zip(ax.containers, ([(0, 1), (0.1, 0.9)], [(3, 8), (3.5, 6.5)]), strict=True):
+        np.testing.assert_allclose([(bar.get_y(), bar.get_y() + bar.get_height()) for bar in container], ends)
     levels = {line.get_ydata()[0]: line.get_color() for line in ax.get_lines() if line.get_linestyle() == ":"}
     assert levels == {0.5: drawn["0.5 %"].get_color(), 5.0: drawn["5 %"].get_color()}
     assert legend_texts(ax) == ["0.5 %", "5 %"]
     assert ax.get_legend().get_title().get_text() == "promised"
     assert ax.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("n_promises", [1, 2, 3, 8])
+def test_bands_stand_side_by_side_around_their_case(n_promises):
+    # Every band overlaps every other one in height, and the promises are not given in order.
+    frame = pd.DataFrame(
+        [
+            (case, promised / 100, 0.1, 0.01, 0.2)
+            for promised in reversed(range(1, n_promises + 1))
+            for case in ("a", "b", "c")
+        ],
+        columns=["case", "promised", "achieved", "low", "high"],
+    )
+    ax = plots.draw_calibration(frame)
+    drawn = lines(ax)
+    bands = []
+    for promised, container in zip(range(1, n_promises + 1), ax.containers, strict=True):
+        points = drawn[f"{promised} %"]
+        for case, bar, (place, _) in zip(range(3), container, points.get_xydata(), strict=True):
+            assert bar.get_x() + bar.get_width() / 2 == pytest.approx(place)
+            assert to_hex(bar.get_facecolor()) == to_hex(points.get_color())
+            bands.append((case, promised, bar.get_x(), bar.get_x() + bar.get_width()))
+    bands.sort()
+    for (case, _, left, right), (_, _, following, _) in pairwise(bands):
+        assert case - 0.5 < left < right < following
+    for case in range(3):
+        ends = [end for band in bands if band[0] == case for end in band[2:]]
+        assert (min(ends) + max(ends)) / 2 == pytest.approx(case)
+        assert max(ends) < case + 0.5
+    own_colours = {container[0].get_facecolor() for container in ax.containers[:7]}
+    assert len(own_colours) == min(n_promises, 7)
 
 
 def test_the_legend_covers_no_band_and_own_axes_are_used():
