@@ -93,15 +93,15 @@ def draw_images(
         size: width of one image in inches.
 
     Raises:
-        ValueError: images of another number of dimensions or in colour, whole numbers up to 255, or titles
-            that do not match.
+        ValueError: images of another number of dimensions or in colour, NaN, whole numbers up to 255, no
+            column, or titles that do not match.
     """
     images = check_samples(images, "images")
     is_grid = images.ndim == 4
     if is_grid and images.shape[-1] == 3:
         raise ValueError(f"images has shape {images.shape}; grey images are expected, these are in colour.")
     if images.ndim == 3:
-        columns = min(columns or 10, len(images))
+        columns = min(check_count(10 if columns is None else columns, "columns"), len(images))
         rows = -(-len(images) // columns)
     elif is_grid:
         rows, columns = images.shape[:2]
@@ -252,11 +252,15 @@ def draw_comparison(
         ax: where to draw; a new figure unless given.
 
     Raises:
-        ValueError: nothing to compare.
+        ValueError: nothing to compare, or a value that is not finite or not inside its interval.
     """
     rows = list(dict.fromkeys(method for group in results.values() for method in group))
     if not rows:
         raise ValueError("results has no method to draw.")
+    for group, methods in results.items():
+        for method, interval in methods.items():
+            if not -np.inf < interval.low <= interval.value <= interval.high < np.inf:
+                raise ValueError(f"{group}, {method}: {interval} is not an interval around a finite value.")
     # The smallest value lowest: so the lines up to the names cross no other name.
     levels = sorted((references or {}).items(), key=lambda item: item[1])
     if ax is None:
@@ -267,7 +271,7 @@ def draw_comparison(
     for number, (group, methods) in enumerate(results.items()):
         intervals = list(methods.values())
         values = np.array([interval.value for interval in intervals])
-        errors = np.array([[i.value - i.low, i.high - i.value] for i in intervals]).T
+        errors = np.array([[i.value - i.low, i.high - i.value] for i in intervals]).reshape(-1, 2).T
         heights = np.array([rows.index(method) for method in methods], float)
         heights += shift * (number - (len(results) - 1) / 2)
         marker = _MARKERS[number % len(_MARKERS)]

@@ -155,6 +155,7 @@ def test_long_titles_shrink_before_they_meet():
         (np.zeros((0, 5, 5)), {}, "empty"),
         (np.full((2, 5, 5), np.nan), {}, "NaN"),
         (np.full((2, 5, 5), 255, np.uint8), {}, "divide by 255"),
+        (np.zeros((2, 5, 5)), {"columns": 0}, "columns must be a whole number at least 1"),
         (np.zeros((2, 5, 5)), {"titles": ["a"]}, "1 titles were given for 2 images"),
         (np.zeros((2, 4, 5, 5)), {"titles": ["a", "b"]}, "2 titles were given for 4 columns"),
         (np.zeros((2, 5, 5)), {"row_labels": ["a"]}, "row_labels needs a grid"),
@@ -366,6 +367,22 @@ def test_nothing_to_compare_is_refused(results):
     with pytest.raises(ValueError, match="no method to draw"):
         plots.draw_comparison(results)
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [(np.nan, 0, 1), (0.5, np.nan, 1), (0.5, 0, np.inf), (0.5, 0.6, 0.7), (0.5, 0, 0.4)],
+)
+def test_values_outside_their_interval_are_refused(value, low, high):
+    with pytest.raises(ValueError, match=r"one normal, bad: .* is not an interval"):
+        plots.draw_comparison({"one normal": {**ONE, "bad": Interval(value, low, high)}})
+    assert not plt.get_fignums()
+
+
+def test_a_group_may_lack_every_method():
+    ax = plots.draw_comparison({"one normal": ONE, "nine normal": {}})
+    assert len(bars(ax)["one normal"][0]) == 2
+    assert len(bars(ax)["nine normal"][0]) == 0
 
 
 # Heat map

@@ -209,6 +209,7 @@ def test_no_key_is_used_twice(tmp_path):
         (0.5, 0, float("nan")),
         (float("inf"), 0, float("inf")),
         (0.5, -float("inf"), 1),
+        (0.5, 0, float("inf")),
         (0.5, 0.6, 1),
         (0.5, 0, 0.4),
         (0.5, 1, 0),
