@@ -185,7 +185,7 @@ def test_losses_start_at_epoch_1():
     np.testing.assert_array_equal(ticks, np.round(ticks))
 
 
-@pytest.mark.parametrize("floor", [0.985, 0.5, -3.0])
+@pytest.mark.parametrize("floor", [0.96, 0.5, -3.0])
 def test_the_floor_stays_clear_of_the_axis(floor):
     ax = plots.draw_losses({"training": [2, 1.5, 1]}, "loss", floor=floor, floor_label="entropy")
     low, high = ax.get_ylim()
