@@ -271,7 +271,7 @@ def draw_comparison(
     for number, (group, methods) in enumerate(results.items()):
         intervals = list(methods.values())
         values = np.array([interval.value for interval in intervals])
-        errors = np.array([[i.value - i.low, i.high - i.value] for i in intervals]).reshape(-1, 2).T
+        errors = np.array([[i.value - i.low, i.high - i.value] for i in intervals]).T
         heights = np.array([rows.index(method) for method in methods], float)
         heights += shift * (number - (len(results) - 1) / 2)
         marker = _MARKERS[number % len(_MARKERS)]
