@@ -156,7 +156,7 @@ def fit(
         jit_compile = not _has_convolutions(model)
     targets = tf.constant(y)
     inputs = targets if x is y else tf.constant(x)
-    train_epoch = _compiled_epoch(model, optimizer, loss_function, targets, batch_size, jit_compile)
+    train_epoch = _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size, jit_compile)
     measure = _compiled_loss(model, loss_function, validation, jit_compile) if validation else None
 
     rng = np.random.default_rng(seed)
@@ -172,7 +172,9 @@ def fit(
             order = rng.permutation(len(x)).astype(np.int32)
             if corrupt is not None:
                 inputs = tf.constant(_checked_corruption(corrupt(rng, protected), x))
-            history.loss.append(float(train_epoch(inputs, tf.constant(order), tf.constant(rates[epoch]))))
+            history.loss.append(
+                float(train_epoch(inputs, targets, tf.constant(order), tf.constant(rates[epoch])))
+            )
             newest = history.loss[-1]
             if measure and math.isfinite(newest):
                 newest = measure()
@@ -238,11 +240,16 @@ def _has_convolutions(model: keras.Model) -> bool:
     return any("Conv" in type(layer).__name__ for layer in _layers(model))
 
 
-def _compiled_epoch(model, optimizer, loss_function, targets, batch_size, jit_compile):
-    """Return a function (inputs, order, rates) -> mean loss: one epoch inside a single compiled loop."""
-    n_full, n_rest = divmod(len(targets), batch_size)
+def _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size, jit_compile):
+    """Return a function (inputs, targets, order, rates) -> mean loss: one epoch in a single compiled loop.
 
-    def step(inputs, indices, rate):
+    The data come in as arguments. A compiled function that held them would keep them in memory for as long as
+    the process lives.
+    """
+    n_samples = len(targets)
+    n_full, n_rest = divmod(n_samples, batch_size)
+
+    def step(inputs, targets, indices, rate):
         batch, wanted = tf.gather(inputs, indices), tf.gather(targets, indices)
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss_function(wanted, model(batch, training=True)))
@@ -253,23 +260,30 @@ def _compiled_epoch(model, optimizer, loss_function, targets, batch_size, jit_co
         return value
 
     @tf.function(jit_compile=jit_compile)
-    def train_epoch(inputs, order, rates):
+    def train_epoch(inputs, targets, order, rates):
         summed = tf.constant(0.0)
         for index in tf.range(n_full):
             # A static size, as XLA needs: a slice [a : a + size] has none.
             indices = tf.slice(order, [index * batch_size], [batch_size])
-            summed += step(inputs, indices, rates[index]) * batch_size
+            summed += step(inputs, targets, indices, rates[index]) * batch_size
         if n_rest:
-            summed += step(inputs, order[n_full * batch_size :], rates[n_full]) * n_rest
-        return summed / len(targets)
+            summed += step(inputs, targets, order[n_full * batch_size :], rates[n_full]) * n_rest
+        return summed / n_samples
 
-    return train_epoch
+    # Traced here, once: TensorFlow would otherwise take the trainings of several models for one function that
+    # is traced again and again, and warn about it.
+    return train_epoch.get_concrete_function(
+        tf.TensorSpec(inputs.shape, inputs.dtype),
+        tf.TensorSpec(targets.shape, targets.dtype),
+        tf.TensorSpec([n_samples], tf.int32),
+        tf.TensorSpec([n_full + (n_rest > 0)], tf.float32),
+    )
 
 
 def _compiled_loss(model, loss_function, validation, jit_compile, slice_size: int = 5000):
     """Return a function () -> mean loss over the validation data, computed in slices to bound the memory."""
 
-    @tf.function(jit_compile=jit_compile, reduce_retracing=not jit_compile)
+    @tf.function(jit_compile=jit_compile)
     def slice_loss(inputs, targets):
         return tf.reduce_mean(loss_function(targets, model(inputs, training=False)))
 
@@ -278,8 +292,16 @@ def _compiled_loss(model, loss_function, validation, jit_compile, slice_size: in
         for start in range(0, len(validation[0]), slice_size)
     ]
 
+    # At most two sizes: that of all slices but the last, and that of the last.
+    traced = {
+        len(inputs): slice_loss.get_concrete_function(
+            *(tf.TensorSpec(part.shape, part.dtype) for part in (inputs, targets))
+        )
+        for inputs, targets in slices
+    }
+
     def measure() -> float:
-        summed = sum(float(slice_loss(inputs, targets)) * len(inputs) for inputs, targets in slices)
+        summed = sum(float(traced[len(inputs)](inputs, targets)) * len(inputs) for inputs, targets in slices)
         return summed / len(validation[0])
 
     return measure

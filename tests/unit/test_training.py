@@ -688,3 +688,25 @@ def test_no_bar_where_it_is_turned_off(monkeypatch, capsys):
     assert out == ""
     assert "epoch" not in err
     assert "training" not in err
+
+
+def test_no_training_leaves_its_data_in_memory(monkeypatch):
+    # A compiled function lives as long as the process: if it held the data, sixty trainings would fill a laptop.
+    compiled = []
+    original = training._compiled_epoch
+    monkeypatch.setattr(
+        training, "_compiled_epoch", lambda *arguments: compiled.append(original(*arguments)) or compiled[-1]
+    )
+    fit(linear(np.ones((300, 2))), draw(1000, 300), draw(1000, 2), epochs=1)
+
+    values = [tensor for tensor in compiled[0].captured_inputs if tensor.dtype != tf.resource]
+    assert sum(int(tf.size(tensor)) for tensor in values) < 100
+
+
+def test_many_trainings_do_not_make_tensorflow_warn(caplog):
+    with caplog.at_level("WARNING", logger="tensorflow"):
+        for seed in range(8):
+            x, y = draw(20 + seed, 3), draw(20 + seed, 2)
+            fit(linear(np.ones((3, 2))), x, y, validation_data=(x, y), epochs=1)
+
+    assert not [record for record in caplog.records if "retracing" in record.getMessage()]
