@@ -691,7 +691,8 @@ def test_no_bar_where_it_is_turned_off(monkeypatch, capsys):
 
 
 def test_no_training_leaves_its_data_in_memory(monkeypatch):
-    # A compiled function lives as long as the process: if it held the data, sixty trainings would fill a laptop.
+    # A compiled function lives as long as the process: if it held the data, sixty trainings would fill the
+    # memory of a laptop.
     compiled = []
     original = training._compiled_epoch
     monkeypatch.setattr(
