@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -74,8 +75,59 @@ def test_every_setting_in_the_readme_is_read_somewhere():
         read(name) for name in sources if name.endswith((".py", ".sh")) and name != "tests/test_project.py"
     )
 
-    assert {"DAE_PROFILE", "DAE_DATA_DIR", "DAE_MITDB_DIR", "DAE_CHROMIUM"} <= named
+    wanted = "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_PROGRESS DAE_CHROMIUM"
+    assert named == set(wanted.split())
     assert [name for name in sorted(named) if name not in code] == []
+
+
+def test_the_set_up_page_has_the_same_settings_as_the_readme():
+    readme, page = (settings_table(read(name)) for name in ("README.md", "book/setup.md"))
+
+    assert len(readme) == 6
+    assert page == readme
+
+
+def settings_table(text):
+    """The rows of the table of settings: name, and what happens when it is not set."""
+    rows = re.findall(r"^\| `(DAE_[A-Z_]+)` \|.*\| (.*) \|$", text, flags=re.MULTILINE)
+    return dict(rows)
+
+
+@pytest.mark.parametrize("name", ["README.md", "book/setup.md"])
+def test_the_plain_commands_are_those_of_make(name):
+    typed = [line.partition(" #")[0].strip() for line in code_lines(read(name))]
+    makes = re.sub(r" --quiet --disable-pip-version-check", "", read("tools/setup.sh") + read("Makefile"))
+    run_by_make = [line.strip().lstrip("@").removeprefix(".venv/bin/") for line in makes.splitlines()]
+
+    installing = [line for line in typed if "pip install" in line]
+    assert installing == [line for line in run_by_make if "pip install" in line]
+    assert "jupyter-book build . -W --keep-going" in typed
+    assert "jupyter-book build . -W --keep-going" in run_by_make
+
+
+def code_lines(text):
+    """The lines of all blocks of shell commands."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines()]
+
+
+def test_the_example_in_the_readme_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", read("README.md"), flags=re.DOTALL)
+
+    run = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=PROJECT,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "DAE_PROGRESS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr[-2000:]
+    normal, anomalous = (line.strip("[]").split() for line in run.stdout.splitlines())
+    # The weights differ from run to run, and one alarm in twenty is what the example asks for.
+    assert normal.count("1") >= 6
+    assert anomalous == ["-1"] * 10
 
 
 def test_the_automatic_check_runs_make_test_and_nothing_hidden():
