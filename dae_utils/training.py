@@ -4,14 +4,18 @@
 Ba 2015, "Adam: a method for stochastic optimization", arXiv:1412.6980). It is faster on a CPU because a small
 network spends most of ``model.fit`` outside arithmetic: in the Python loop, in the input pipeline and in
 launching hundreds of small operations a batch. Here a whole epoch is one compiled loop that gathers its
-batches from a tensor that never leaves memory.
+batches from a tensor that never leaves memory. Compiling takes a second or two and some memory for good, so
+models of the same structure share what was compiled for the first of them.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import keras
@@ -25,6 +29,9 @@ __all__ = ["History", "fit", "learning_rates"]
 
 Loss = str | Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Corruption = Callable[[np.random.Generator, np.ndarray], np.ndarray]
+
+# Steps after which what XLA saves makes up for its longer compilation: measured with networks of the book.
+_STEPS_WORTH_XLA = 3000
 
 
 @dataclass
@@ -123,8 +130,9 @@ def fit(
         patience: stop when the validation loss has not improved for so many epochs, and take back the weights
             of the best epoch. Without it the last weights are kept.
         seed: decides the order of the samples and what `corrupt` draws from its generator.
-        jit_compile: compile the loop with XLA. By default it is used unless the model has convolutions, which
-            XLA runs slowly on a CPU.
+        jit_compile: compile the loop with XLA. It makes each step of a dense network faster, but needs a
+            second and some memory more to compile, and runs convolutions slowly on a CPU. By default it is
+            used for models without convolutions and trainings of 3000 steps or more.
         description: the label of the progress bar.
 
     Returns:
@@ -149,15 +157,12 @@ def fit(
     batch_size = min(batch_size, len(x))
     n_steps = math.ceil(len(x) / batch_size)
     rates = learning_rates(epochs * n_steps, learning_rate, schedule).reshape(epochs, n_steps)
-    optimizer = keras.optimizers.Adam(learning_rate)
-    optimizer.build(model.trainable_variables)
-    loss_function = keras.losses.get(loss) if isinstance(loss, str) else loss
     if jit_compile is None:
-        jit_compile = not _has_convolutions(model)
+        jit_compile = epochs * n_steps >= _STEPS_WORTH_XLA and not _has_convolutions(model)
     targets = tf.constant(y)
     inputs = targets if x is y else tf.constant(x)
-    train_epoch = _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size, jit_compile)
-    measure = _compiled_loss(model, loss_function, validation, jit_compile) if validation else None
+    trainer = _trainer_for(model, loss, jit_compile)
+    slices = _slices(validation) if validation else None
 
     rng = np.random.default_rng(seed)
     # A function that corrupted in place would also corrupt the caller's data, more so with every epoch.
@@ -166,18 +171,16 @@ def fit(
     history = History()
     best_loss, best_weights = math.inf, None
     bar = tqdm(total=epochs, desc=description, unit="epoch", disable=not show_progress(), leave=False)
-    with bar:
+    with bar, trainer.training(model) as twin:
         for epoch in range(epochs):
             started = time.perf_counter()
             order = rng.permutation(len(x)).astype(np.int32)
             if corrupt is not None:
                 inputs = tf.constant(_checked_corruption(corrupt(rng, protected), x))
-            history.loss.append(
-                float(train_epoch(inputs, targets, tf.constant(order), tf.constant(rates[epoch])))
-            )
+            history.loss.append(trainer.epoch(inputs, targets, order, rates[epoch], batch_size))
             newest = history.loss[-1]
-            if measure and math.isfinite(newest):
-                newest = measure()
+            if slices and math.isfinite(newest):
+                newest = trainer.loss(slices)
                 history.validation_loss.append(newest)
             if not math.isfinite(newest):
                 raise FloatingPointError(
@@ -190,12 +193,12 @@ def fit(
                 history.best_epoch = epoch
             elif history.validation_loss[-1] < best_loss:
                 best_loss, history.best_epoch = history.validation_loss[-1], epoch
-                best_weights = model.get_weights()
+                best_weights = twin.get_weights()
             elif epoch - history.best_epoch >= patience:
                 history.stopped_early = True
                 break
-    if best_weights is not None:
-        model.set_weights(best_weights)
+        if best_weights is not None:
+            twin.set_weights(best_weights)
     return history
 
 
@@ -240,6 +243,120 @@ def _has_convolutions(model: keras.Model) -> bool:
     return any("Conv" in type(layer).__name__ for layer in _layers(model))
 
 
+def _slices(arrays: tuple[np.ndarray, ...], size: int = 5000) -> list[tuple[tf.Tensor, ...]]:
+    """Return the arrays as tensors in slices of `size` samples, so that the memory of a pass is bounded."""
+    starts = range(0, len(arrays[0]), size)
+    return [tuple(tf.constant(array[start : start + size]) for array in arrays) for start in starts]
+
+
+class _Trainer:
+    """A model with the loops compiled for it, which trains every other model of the same structure too."""
+
+    def __init__(self, model: keras.Model, loss_function: Callable, jit_compile: bool):
+        self._model = model
+        self._optimizer = keras.optimizers.Adam()
+        self._optimizer.build(model.trainable_variables)
+        self._loss_function = loss_function
+        self._jit_compile = jit_compile
+        self._compiled: dict[tuple, Callable] = {}
+
+    @contextmanager
+    def training(self, model: keras.Model) -> Iterator[keras.Model]:
+        """Give the model that is trained in place of `model`, with its weights; copy them back at the end."""
+        for variable in self._optimizer.variables:
+            variable.assign(tf.zeros_like(variable.value))
+        if model is self._model:
+            yield model
+            return
+        self._model.set_weights(model.get_weights())
+        try:
+            yield self._model
+        finally:
+            # Also after an interruption: what was learnt until then is the reader's.
+            model.set_weights(self._model.get_weights())
+
+    def epoch(self, inputs, targets, order: np.ndarray, rates: np.ndarray, batch_size: int) -> float:
+        """Train for one epoch and return its mean loss."""
+        key = ("epoch", tuple(inputs.shape), tuple(targets.shape), batch_size)
+        if key not in self._compiled:
+            self._compiled[key] = _compiled_epoch(
+                self._model,
+                self._optimizer,
+                self._loss_function,
+                inputs,
+                targets,
+                batch_size,
+                self._jit_compile,
+            )
+        return float(self._compiled[key](inputs, targets, tf.constant(order), tf.constant(rates)))
+
+    def loss(self, slices: list[tuple[tf.Tensor, tf.Tensor]]) -> float:
+        """Return the mean loss over slices of samples, without training."""
+        summed = 0.0
+        for inputs, targets in slices:
+            key = ("loss", tuple(inputs.shape), tuple(targets.shape))
+            if key not in self._compiled:
+                self._compiled[key] = _compiled_loss(
+                    self._model, self._loss_function, inputs, targets, self._jit_compile
+                )
+            summed += float(self._compiled[key](inputs, targets)) * len(inputs)
+        return summed / sum(len(inputs) for inputs, _ in slices)
+
+
+# The trainers of the structures trained last, by structure, loss and way to compile.
+_trainers: OrderedDict[tuple, _Trainer] = OrderedDict()
+_MOST_TRAINERS = 16
+
+
+def _trainer_for(model: keras.Model, loss: Loss, jit_compile: bool) -> _Trainer:
+    loss_function = keras.losses.get(loss) if isinstance(loss, str) else loss
+    structure = _structure(model)
+    if structure is None:
+        return _Trainer(model, loss_function, jit_compile)
+    key = (structure, loss, jit_compile)
+    if key not in _trainers:
+        _trainers[key] = _Trainer(keras.models.clone_model(model), loss_function, jit_compile)
+    _trainers.move_to_end(key)
+    if len(_trainers) > _MOST_TRAINERS:
+        _trainers.popitem(last=False)
+    return _trainers[key]
+
+
+def _structure(model: keras.Model) -> tuple | None:
+    """Return what models that compute the same function of their weights have in common, else None.
+
+    None also for models with a state beside their weights, such as the random generator of a dropout layer:
+    it has to stay the model's own.
+    """
+    plain = isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
+    if not plain or len(model.variables) != len(model.weights):
+        return None
+    try:
+        config = keras.saving.serialize_keras_object(model)
+    except (NotImplementedError, TypeError, ValueError):
+        return None  # a layer of the reader's own that cannot be written down, hence not copied either
+    # The classes themselves, since two of them may have the same name.
+    classes = tuple(type(layer) for layer in _layers(model))
+    return json.dumps(_without_names(config, {}), default=repr), classes
+
+
+def _without_names(config, numbers: dict[str, int], is_name: bool = False):
+    """Return a model's configuration with its layers' names, which differ each time, replaced by numbers."""
+    if isinstance(config, dict):
+        return {
+            key: _without_names(value, numbers, is_name or key in _KEYS_OF_NAMES)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        return [_without_names(value, numbers, is_name) for value in config]
+    if is_name and isinstance(config, str):
+        return numbers.setdefault(config, len(numbers))
+    return config
+
+
+_KEYS_OF_NAMES = {"name", "keras_history", "input_layers", "output_layers"}
+
+
 def _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size, jit_compile):
     """Return a function (inputs, targets, order, rates) -> mean loss: one epoch in a single compiled loop.
 
@@ -280,28 +397,13 @@ def _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size
     )
 
 
-def _compiled_loss(model, loss_function, validation, jit_compile, slice_size: int = 5000):
-    """Return a function () -> mean loss over the validation data, computed in slices to bound the memory."""
+def _compiled_loss(model, loss_function, inputs, targets, jit_compile):
+    """Return a function (inputs, targets) -> mean loss, for arguments of the shapes of these two."""
 
     @tf.function(jit_compile=jit_compile)
-    def slice_loss(inputs, targets):
+    def mean_loss(inputs, targets):
         return tf.reduce_mean(loss_function(targets, model(inputs, training=False)))
 
-    slices = [
-        tuple(tf.constant(array[start : start + slice_size]) for array in validation)
-        for start in range(0, len(validation[0]), slice_size)
-    ]
-
-    # At most two sizes: that of all slices but the last, and that of the last.
-    traced = {
-        len(inputs): slice_loss.get_concrete_function(
-            *(tf.TensorSpec(part.shape, part.dtype) for part in (inputs, targets))
-        )
-        for inputs, targets in slices
-    }
-
-    def measure() -> float:
-        summed = sum(float(traced[len(inputs)](inputs, targets)) * len(inputs) for inputs, targets in slices)
-        return summed / len(validation[0])
-
-    return measure
+    return mean_loss.get_concrete_function(
+        *(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (inputs, targets))
+    )

@@ -17,6 +17,12 @@ from dae_utils.training import History, fit, learning_rates
 STANDSTILL = 1e-12
 
 
+@pytest.fixture(autouse=True)
+def nothing_compiled_yet(monkeypatch):
+    """Keep tests apart that train models of the same structure."""
+    monkeypatch.setattr(training, "_trainers", type(training._trainers)())
+
+
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
     """Return normal numbers of this shape."""
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
@@ -418,11 +424,27 @@ def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, bu
 
     original = training._compiled_epoch
     monkeypatch.setattr(training, "_compiled_epoch", spy)
+    monkeypatch.setattr(training, "_STEPS_WORTH_XLA", 4)
     model = build()
     x = np.zeros((2, *model.input_shape[1:]))
-    fit(model, x, epochs=1)
-    fit(model, x, epochs=1, jit_compile=not uses_xla)
+    fit(model, x, batch_size=1, epochs=2)
+    fit(model, x, batch_size=1, epochs=2, jit_compile=not uses_xla)
     assert asked == [uses_xla, not uses_xla]
+
+
+def test_xla_is_for_trainings_that_are_long_enough(monkeypatch):
+    asked = []
+
+    def spy(*arguments):
+        asked.append(arguments[-1])
+        return original(*arguments[:-1], False)
+
+    original = training._compiled_epoch
+    monkeypatch.setattr(training, "_compiled_epoch", spy)
+    monkeypatch.setattr(training, "_STEPS_WORTH_XLA", 6)
+    for n_samples, epochs in ((5, 2), (4, 3), (5, 1)):  # 3, 2 and 3 steps an epoch
+        fit(linear(np.eye(2)), draw(n_samples, 2), batch_size=2, epochs=epochs)
+    assert asked == [True, True, False]
 
 
 @pytest.mark.parametrize("loss", ["mean_squared_error", "MeanSquaredError", keras.losses.MeanSquaredError()])
@@ -711,3 +733,114 @@ def test_many_trainings_do_not_make_tensorflow_warn(caplog):
             fit(linear(np.ones((3, 2))), x, y, validation_data=(x, y), epochs=1)
 
     assert not [record for record in caplog.records if "retracing" in record.getMessage()]
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """List every compilation."""
+    done = []
+    for name in ("_compiled_epoch", "_compiled_loss"):
+        original = getattr(training, name)
+        monkeypatch.setattr(
+            training, name, lambda *arguments, o=original, n=name: done.append(n) or o(*arguments)
+        )
+    return done
+
+
+def test_models_of_one_structure_are_compiled_once_and_learn_apart(compilations):
+    x = draw(50, 6)
+    starts = [draw(6, 6, seed=seed) for seed in (1, 2, 1)]
+    models = [linear(start) for start in starts]
+    histories = [fit(model, x, validation_data=x, epochs=3, batch_size=16) for model in models]
+
+    assert compilations == ["_compiled_epoch", "_compiled_loss"]
+    # The second started from its own weights with a fresh optimiser, and the third repeats the first exactly.
+    assert histories[0].loss == histories[2].loss
+    assert histories[0].validation_loss == histories[2].validation_loss
+    np.testing.assert_array_equal(models[0].get_weights()[0], models[2].get_weights()[0])
+    training._trainers.clear()
+    alone = linear(starts[1])
+    fit(alone, x, validation_data=x, epochs=3, batch_size=16)
+    np.testing.assert_array_equal(models[1].get_weights()[0], alone.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"activation": "tanh"},
+        {"kernel_regularizer": "l2"},
+        {"kernel_constraint": "non_neg"},
+        {"trainable": False},
+        {"name": "sigmoid", "activation": "sigmoid"},
+    ],
+)
+def test_models_of_different_structure_are_compiled_apart(compilations, other):
+    structures = {
+        training._structure(model)
+        for model in (linear(np.eye(2)), linear(np.eye(2), **other), linear(np.eye(3)))
+    }
+    assert len(structures) == 3
+    assert training._structure(linear(np.eye(2), name="first")) == training._structure(
+        linear(np.eye(2), name="second")
+    )
+
+
+def test_the_loss_and_the_shape_of_the_data_decide_what_is_compiled(compilations):
+    fit(linear(np.eye(2)), draw(20, 2), epochs=1)
+    fit(linear(np.eye(2)), draw(20, 2), epochs=1, loss="mean_absolute_error")
+    fit(linear(np.eye(2)), draw(21, 2), epochs=1)
+    fit(linear(np.eye(2)), draw(20, 2), epochs=1, batch_size=5)
+    assert len(compilations) == 4
+
+
+def test_two_layers_of_one_name_are_not_taken_for_each_other(compilations):
+    def made(factor):
+        class Times(keras.layers.Layer):
+            def call(self, inputs):
+                return factor * inputs
+
+        return keras.Sequential([keras.Input((2,)), Times(), layers.Dense(2)])
+
+    assert training._structure(made(2.0)) != training._structure(made(3.0))
+
+
+def test_what_cannot_be_copied_is_trained_itself(compilations):
+    class Opaque(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, inputs):
+            return self.factor * inputs
+
+        def get_config(self):
+            raise NotImplementedError
+
+    opaque = keras.Sequential([keras.Input((2,)), Opaque(1.0), layers.Dense(2)])
+    random = keras.Sequential([keras.Input((2,)), layers.Dense(2), layers.Dropout(0.5)])
+    for model in (opaque, random):
+        before = model.get_weights()[0]
+        fit(model, draw(20, 2), epochs=1, jit_compile=False)
+        assert np.any(model.get_weights()[0] != before)
+    assert not training._trainers
+
+
+def test_only_the_structures_trained_last_are_kept(compilations, monkeypatch):
+    monkeypatch.setattr(training, "_MOST_TRAINERS", 2)
+    for width in (1, 2, 1, 3, 1):
+        fit(linear(np.eye(width)), draw(4, width), epochs=1, jit_compile=False)
+    assert compilations == ["_compiled_epoch"] * 3
+    assert len(training._trainers) == 2
+
+
+def test_what_was_learnt_before_an_interruption_is_kept(compilations):
+    def stop_in_the_third_epoch(generator, x):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return x.copy()
+
+    calls, model = [], linear(np.zeros((2, 2)))
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, draw(20, 2), epochs=9, learning_rate=0.1, corrupt=stop_in_the_third_epoch)
+    assert np.all(model.get_weights()[0] != 0)
