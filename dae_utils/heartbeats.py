@@ -25,6 +25,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from dae_utils._mitdb_digests import MITDB_SHA256
+from dae_utils.profiles import show_progress
 from dae_utils.sources import (
     RouteFailure,
     SourceError,
@@ -34,7 +35,6 @@ from dae_utils.sources import (
     fetch_files,
     locked,
     show_path,
-    watched,
 )
 
 if TYPE_CHECKING:
@@ -576,7 +576,7 @@ def _cut_all(records: Iterable[Record], count: int, both: bool) -> dict[str, np.
     """Cut record after record, so that no two signals are in memory at once."""
     parts, leads = [], {}
     for record in tqdm(
-        records, total=count, desc="Cutting beats", unit="record", leave=False, disable=not watched()
+        records, total=count, desc="Cutting beats", unit="record", leave=False, disable=not show_progress()
     ):
         parts.append(_beats_of(record, both))
         leads[record.number] = _lead_order(record)

@@ -26,7 +26,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -40,6 +39,8 @@ import numpy as np
 import pooch
 import requests
 from tqdm.auto import tqdm
+
+from dae_utils.profiles import show_progress
 
 # A folder in which a reader without a network puts the official files.
 DOWNLOADS_SETTING = "DAE_DOWNLOADS"
@@ -112,12 +113,6 @@ def show_size(size: float) -> str:
 # --- progress ---------------------------------------------------------------------------------------------
 
 
-def watched() -> bool:
-    """Say whether anyone sees a progress bar: a terminal, or a notebook's kernel."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return sys.stderr.isatty() or hasattr(shell, "kernel")
-
-
 def _progress(description: str, total: int | None = None, **settings: Any) -> tqdm:
     """Return a bar of bytes with size and rate, quiet when nobody watches, and gone when it is closed."""
     return tqdm(
@@ -126,7 +121,7 @@ def _progress(description: str, total: int | None = None, **settings: Any) -> tq
         unit="B",
         unit_scale=True,
         leave=False,
-        disable=not watched(),
+        disable=not show_progress(),
         **settings,
     )
 

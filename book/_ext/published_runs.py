@@ -172,7 +172,7 @@ class GeneratedTables(SphinxDirective):
         container = nodes.container(classes=["generated-tables"])
         lines = self.markdown().splitlines()
         self.state.nested_parse(StringList(lines, source=self.env.docname), 0, container)
-        return container.children
+        return [container]
 
     def notebooks(self) -> dict[str, Path]:
         """Return the notebooks in the book, by document name."""

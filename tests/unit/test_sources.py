@@ -15,7 +15,6 @@ import sys
 import tarfile
 import threading
 import time
-import types
 from pathlib import Path
 from typing import ClassVar
 
@@ -868,7 +867,7 @@ def test_progress_shows_size_and_rate(official_host, cache_folder, monkeypatch):
             super().close()
 
     monkeypatch.setattr(sources, "tqdm", Recorder)
-    monkeypatch.setattr(sources, "watched", lambda: True)
+    monkeypatch.setenv("DAE_PROGRESS", "1")
     official_host.answers["pair.bin"] = official_host.drip(BODY, 12_020, 0.12)
     load_arrays(small_source(official_host.url), QUICK)
     assert "Pair: pair.bin" in seen[0]
@@ -877,23 +876,10 @@ def test_progress_shows_size_and_rate(official_host, cache_folder, monkeypatch):
 
 
 def test_quiet_when_nobody_watches(official_host, cache_folder, monkeypatch, capfd):
-    monkeypatch.setattr(sources, "watched", lambda: False)
+    monkeypatch.setenv("DAE_PROGRESS", "0")
     official_host.answers["pair.bin"] = BODY
     load_arrays(small_source(official_host.url), QUICK)
     assert capfd.readouterr().err == ""
-
-
-def test_who_watches(monkeypatch):
-    monkeypatch.setitem(sys.modules, "IPython", None)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert not sources.watched()
-    notebook = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=object()))
-    monkeypatch.setitem(sys.modules, "IPython", notebook)
-    assert sources.watched()
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
-    assert not sources.watched()
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert sources.watched()
 
 
 # --- sets of files ----------------------------------------------------------------------------------------
