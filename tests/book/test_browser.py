@@ -74,6 +74,8 @@ def test_the_search_finds_a_word(browser, base, size):
         page.goto(visit.address + "?q=autoencoder", wait_until="load")
         page.locator("#search-results ul.search li a").first.wait_for()
         found = page.locator("#search-results ul.search li a").all_inner_texts()
+        # The search fetches the pages that it found; going on before they came would break that off.
+        page.wait_for_load_state("networkidle")
         page.goto(visit.address + "?q=zyzzyva", wait_until="load")
         page.get_by_text("did not match any documents").wait_for()
     finally:

@@ -214,6 +214,10 @@ def notebook(alternative: str | None = "Ten digits and their copies") -> dict:
             "```{exercise}", ":label: ex-a", "What if the code is wider? Say why $k = d$ is no use.", "```"
         ),
         text_cell("````{solution} ex-a", ":class: dropdown", "It copies.", "````"),
+        text_cell("```{exercise}", ":label: ex-b", "And narrower?", "```"),
+        text_cell("```{solution-start} ex-b", ":class: dropdown", "```"),
+        code_cell("print('It blurs.')", []),
+        text_cell("```{solution-end}", "```"),
     ]
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -273,7 +277,7 @@ def test_a_chapter_shows_glued_numbers_figures_and_exercises(small_book):
     assert "Digits and copies." in text
     assert article.find("img", alt="Ten digits and their copies")
     assert "Exercise 1" in text
-    assert article.select(".solution.dropdown")
+    assert len(article.select(".solution.dropdown")) == 2
     assert "glue(" not in text
 
 
