@@ -414,8 +414,8 @@ def test_gaussian_noise_is_added_in_training_only():
     assert history.validation_loss == [0.0]
 
 
-@pytest.mark.parametrize(("build", "uses_xla"), [(dense_model, True), (convolutional_model, False)])
-def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, build, uses_xla):
+def watch_for_xla(monkeypatch) -> list[bool]:
+    """Return a list that grows by whether XLA was asked for with every compilation; it is not used."""
     asked = []
 
     def spy(*arguments):
@@ -424,6 +424,12 @@ def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, bu
 
     original = training._compiled_epoch
     monkeypatch.setattr(training, "_compiled_epoch", spy)
+    return asked
+
+
+@pytest.mark.parametrize(("build", "uses_xla"), [(dense_model, True), (convolutional_model, False)])
+def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, build, uses_xla):
+    asked = watch_for_xla(monkeypatch)
     monkeypatch.setattr(training, "_STEPS_WORTH_XLA", 4)
     model = build()
     x = np.zeros((2, *model.input_shape[1:]))
@@ -433,14 +439,7 @@ def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, bu
 
 
 def test_xla_is_for_trainings_that_are_long_enough(monkeypatch):
-    asked = []
-
-    def spy(*arguments):
-        asked.append(arguments[-1])
-        return original(*arguments[:-1], False)
-
-    original = training._compiled_epoch
-    monkeypatch.setattr(training, "_compiled_epoch", spy)
+    asked = watch_for_xla(monkeypatch)
     monkeypatch.setattr(training, "_STEPS_WORTH_XLA", 6)
     for n_samples, epochs in ((5, 2), (4, 3), (5, 1)):  # 3, 2 and 3 steps an epoch
         fit(linear(np.eye(2)), draw(n_samples, 2), batch_size=2, epochs=epochs)
