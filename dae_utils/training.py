@@ -10,28 +10,23 @@ models of the same structure share what was compiled for the first of them.
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm.auto import tqdm
 
+from dae_utils.pieces import is_on_disk
 from dae_utils.profiles import show_progress
+from dae_utils.trainers import LoopTrainer, Loss, TwinTrainer, trainer_for
 
 __all__ = ["History", "fit", "learning_rates"]
 
-Loss = str | Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Corruption = Callable[[np.random.Generator, np.ndarray], np.ndarray]
-
-# Steps after which what XLA saves makes up for its longer compilation: measured with networks of the book.
-_STEPS_WORTH_XLA = 3000
 
 
 @dataclass
@@ -132,7 +127,7 @@ def fit(
         seed: decides the order of the samples and what `corrupt` draws from its generator.
         jit_compile: compile the loop with XLA. It makes each step of a dense network faster, but needs a
             second and some memory more to compile, and runs convolutions slowly on a CPU. By default it is
-            used for models without convolutions and trainings of 3000 steps or more.
+            used for models without convolutions and trainings of 1000 steps or more.
         description: the label of the progress bar.
 
     Returns:
@@ -157,17 +152,11 @@ def fit(
     batch_size = min(batch_size, len(x))
     n_steps = math.ceil(len(x) / batch_size)
     rates = learning_rates(epochs * n_steps, learning_rate, schedule).reshape(epochs, n_steps)
-    if jit_compile is None:
-        jit_compile = epochs * n_steps >= _STEPS_WORTH_XLA and not _has_convolutions(model)
-    targets = tf.constant(y)
-    inputs = targets if x is y else tf.constant(x)
-    trainer = _trainer_for(model, loss, jit_compile)
-    slices = _slices(validation) if validation else None
+    trainer = trainer_for(model, loss, jit_compile, epochs * n_steps)
+    held = _held(trainer, (x, y))
+    held_out = [_held(trainer, pair) for pair in _slices(validation)] if validation else []
 
     rng = np.random.default_rng(seed)
-    # A function that corrupted in place would also corrupt the caller's data, more so with every epoch.
-    protected = x.view()
-    protected.flags.writeable = False
     history = History()
     best_loss, best_weights = math.inf, None
     bar = tqdm(total=epochs, desc=description, unit="epoch", disable=not show_progress(), leave=False)
@@ -175,12 +164,15 @@ def fit(
         for epoch in range(epochs):
             started = time.perf_counter()
             order = rng.permutation(len(x)).astype(np.int32)
-            if corrupt is not None:
-                inputs = tf.constant(_checked_corruption(corrupt(rng, protected), x))
-            history.loss.append(trainer.epoch(inputs, targets, order, rates[epoch], batch_size))
+            change = None
+            if corrupt is not None and is_on_disk(x):
+                change = functools.partial(_corrupted, corrupt, rng)
+            elif corrupt is not None:
+                held = (trainer.hold(_corrupted(corrupt, rng, x)), held[1])
+            history.loss.append(_train_epoch(trainer, held, order, rates[epoch], batch_size, change))
             newest = history.loss[-1]
-            if slices and math.isfinite(newest):
-                newest = trainer.loss(slices)
+            if held_out and math.isfinite(newest):
+                newest = _mean_loss(trainer, held_out, batch_size)
                 history.validation_loss.append(newest)
             if not math.isfinite(newest):
                 raise FloatingPointError(
@@ -205,25 +197,33 @@ def fit(
 def _checked_pair(x, y, x_name: str, y_name: str) -> tuple[np.ndarray, np.ndarray]:
     pair = []
     for array, name in ((x, x_name), (x if y is None else y, y_name)):
-        array = np.asarray(array)
+        array = array if is_on_disk(array) else np.asarray(array)
         if array.dtype.kind not in "fiub" or array.ndim < 2 or array.size == 0:
             raise ValueError(
                 f"{name} must be numbers of shape (n, ...) with n > 0, got {array.dtype} {array.shape}."
             )
         if array.dtype == np.uint8:
             raise ValueError(f"{name} holds bytes (0 to 255): divide by 255 to bring it to [0, 1] first.")
+        if is_on_disk(array):
+            pair.append(array)  # what is read of it is looked at when it is read
+            continue
         with np.errstate(over="ignore"):  # too large for 32 bits becomes infinite, which is refused next
             array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinite values: remove or replace them before training.")
         pair.append(array)
+    if y is None:
+        pair[1] = pair[0]
     if len(pair[0]) != len(pair[1]):
         raise ValueError(f"{x_name} has {len(pair[0])} samples, but {y_name} has {len(pair[1])}.")
     return pair[0], pair[1]
 
 
-def _checked_corruption(corrupted: np.ndarray, x: np.ndarray) -> np.ndarray:
-    corrupted = np.asarray(corrupted, np.float32)
+def _corrupted(corrupt: Corruption, rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    # A function that corrupted in place would also corrupt the caller's data, more so with every epoch.
+    protected = x.view()
+    protected.flags.writeable = False
+    corrupted = np.asarray(corrupt(rng, protected), np.float32)
     if corrupted.shape != x.shape:
         raise ValueError(f"corrupt must return an array of shape {x.shape}, got {corrupted.shape}.")
     if not np.isfinite(corrupted).all():
@@ -231,179 +231,43 @@ def _checked_corruption(corrupted: np.ndarray, x: np.ndarray) -> np.ndarray:
     return corrupted
 
 
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
+def _slices(arrays: tuple[np.ndarray, np.ndarray], size: int = 5000) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the arrays in slices of `size` samples, so that the memory of a pass is bounded."""
+    slices = []
+    for start in range(0, len(arrays[0]), size):
+        inputs = arrays[0][start : start + size]
+        slices.append((inputs, inputs if arrays[0] is arrays[1] else arrays[1][start : start + size]))
+    return slices
 
 
-def _has_convolutions(model: keras.Model) -> bool:
-    return any("Conv" in type(layer).__name__ for layer in _layers(model))
+def _held(trainer: LoopTrainer | TwinTrainer, arrays: tuple[np.ndarray, np.ndarray]) -> tuple:
+    """Return arrays as the trainer likes to hold them; where one is on disk, none is held in another form."""
+    inputs, targets = arrays
+    if is_on_disk(inputs) or is_on_disk(targets):
+        return arrays
+    held = trainer.hold(inputs)
+    return held, held if inputs is targets else trainer.hold(targets)
 
 
-def _slices(arrays: tuple[np.ndarray, ...], size: int = 5000) -> list[tuple[tf.Tensor, ...]]:
-    """Return the arrays as tensors in slices of `size` samples, so that the memory of a pass is bounded."""
-    starts = range(0, len(arrays[0]), size)
-    return [tuple(tf.constant(array[start : start + size]) for array in arrays) for start in starts]
+def _train_epoch(
+    trainer, held: tuple, order: np.ndarray, rates: np.ndarray, batch_size: int, change
+) -> float:
+    """Train on all samples in an order and return their mean loss; `change` is applied to the inputs."""
+    summed, n_done = 0.0, 0
+    for (inputs, targets), places in trainer.pieces(held, order, batch_size):
+        seen = inputs if change is None else change(inputs)
+        n_steps = math.ceil(len(places) / batch_size)
+        summed += trainer.steps(seen, targets, places, rates[n_done : n_done + n_steps], batch_size)
+        n_done += n_steps
+    return summed / len(order)
 
 
-class _Trainer:
-    """A model with the loops compiled for it, which trains every other model of the same structure too."""
-
-    def __init__(self, model: keras.Model, loss_function: Callable, jit_compile: bool):
-        self._model = model
-        self._optimizer = keras.optimizers.Adam()
-        self._optimizer.build(model.trainable_variables)
-        self._loss_function = loss_function
-        self._jit_compile = jit_compile
-        self._compiled: dict[tuple, Callable] = {}
-
-    @contextmanager
-    def training(self, model: keras.Model) -> Iterator[keras.Model]:
-        """Give the model that is trained in place of `model`, with its weights; copy them back at the end."""
-        for variable in self._optimizer.variables:
-            variable.assign(tf.zeros_like(variable.value))
-        if model is self._model:
-            yield model
-            return
-        self._model.set_weights(model.get_weights())
-        try:
-            yield self._model
-        finally:
-            # Also after an interruption: what was learnt until then is the reader's.
-            model.set_weights(self._model.get_weights())
-
-    def epoch(self, inputs, targets, order: np.ndarray, rates: np.ndarray, batch_size: int) -> float:
-        """Train for one epoch and return its mean loss."""
-        key = ("epoch", tuple(inputs.shape), tuple(targets.shape), batch_size)
-        if key not in self._compiled:
-            self._compiled[key] = _compiled_epoch(
-                self._model,
-                self._optimizer,
-                self._loss_function,
-                inputs,
-                targets,
-                batch_size,
-                self._jit_compile,
-            )
-        return float(self._compiled[key](inputs, targets, tf.constant(order), tf.constant(rates)))
-
-    def loss(self, slices: list[tuple[tf.Tensor, tf.Tensor]]) -> float:
-        """Return the mean loss over slices of samples, without training."""
-        summed = 0.0
-        for inputs, targets in slices:
-            key = ("loss", tuple(inputs.shape), tuple(targets.shape))
-            if key not in self._compiled:
-                self._compiled[key] = _compiled_loss(
-                    self._model, self._loss_function, inputs, targets, self._jit_compile
-                )
-            summed += float(self._compiled[key](inputs, targets)) * len(inputs)
-        return summed / sum(len(inputs) for inputs, _ in slices)
-
-
-# The trainers of the structures trained last, by structure, loss and way to compile.
-_trainers: OrderedDict[tuple, _Trainer] = OrderedDict()
-_MOST_TRAINERS = 16
-
-
-def _trainer_for(model: keras.Model, loss: Loss, jit_compile: bool) -> _Trainer:
-    loss_function = keras.losses.get(loss) if isinstance(loss, str) else loss
-    structure = _structure(model)
-    if structure is None:
-        return _Trainer(model, loss_function, jit_compile)
-    key = (structure, loss, jit_compile)
-    if key not in _trainers:
-        _trainers[key] = _Trainer(keras.models.clone_model(model), loss_function, jit_compile)
-    _trainers.move_to_end(key)
-    if len(_trainers) > _MOST_TRAINERS:
-        _trainers.popitem(last=False)
-    return _trainers[key]
-
-
-def _structure(model: keras.Model) -> tuple | None:
-    """Return what models that compute the same function of their weights have in common, else None.
-
-    None also for models with a state beside their weights, such as the random generator of a dropout layer:
-    it has to stay the model's own.
-    """
-    plain = isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
-    if not plain or len(model.variables) != len(model.weights):
-        return None
-    try:
-        config = keras.saving.serialize_keras_object(model)
-    except (NotImplementedError, TypeError, ValueError):
-        return None  # a layer of the reader's own that cannot be written down, hence not copied either
-    # The classes themselves, since two of them may have the same name.
-    classes = tuple(type(layer) for layer in _layers(model))
-    return json.dumps(_without_names(config, {}), default=repr), classes
-
-
-def _without_names(config, numbers: dict[str, int], is_name: bool = False):
-    """Return a model's configuration with its layers' names, which differ each time, replaced by numbers."""
-    if isinstance(config, dict):
-        return {
-            key: _without_names(value, numbers, is_name or key in _KEYS_OF_NAMES)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        return [_without_names(value, numbers, is_name) for value in config]
-    if is_name and isinstance(config, str):
-        return numbers.setdefault(config, len(numbers))
-    return config
-
-
-_KEYS_OF_NAMES = {"name", "keras_history", "input_layers", "output_layers"}
-
-
-def _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size, jit_compile):
-    """Return a function (inputs, targets, order, rates) -> mean loss: one epoch in a single compiled loop.
-
-    The data come in as arguments. A compiled function that held them would keep them in memory for as long as
-    the process lives.
-    """
-    n_samples = len(targets)
-    n_full, n_rest = divmod(n_samples, batch_size)
-
-    def step(inputs, targets, indices, rate):
-        batch, wanted = tf.gather(inputs, indices), tf.gather(targets, indices)
-        with tf.GradientTape() as tape:
-            value = tf.reduce_mean(loss_function(wanted, model(batch, training=True)))
-            total = tf.add_n([value, *model.losses]) if model.losses else value
-        gradients = tape.gradient(total, model.trainable_variables)
-        optimizer.learning_rate.assign(rate)
-        optimizer.apply(gradients, model.trainable_variables)
-        return value
-
-    @tf.function(jit_compile=jit_compile)
-    def train_epoch(inputs, targets, order, rates):
-        summed = tf.constant(0.0)
-        for index in tf.range(n_full):
-            # A static size, as XLA needs: a slice [a : a + size] has none.
-            indices = tf.slice(order, [index * batch_size], [batch_size])
-            summed += step(inputs, targets, indices, rates[index]) * batch_size
-        if n_rest:
-            summed += step(inputs, targets, order[n_full * batch_size :], rates[n_full]) * n_rest
-        return summed / n_samples
-
-    # Traced here, once: TensorFlow would otherwise take the trainings of several models for one function that
-    # is traced again and again, and warn about it.
-    return train_epoch.get_concrete_function(
-        tf.TensorSpec(inputs.shape, inputs.dtype),
-        tf.TensorSpec(targets.shape, targets.dtype),
-        tf.TensorSpec([n_samples], tf.int32),
-        tf.TensorSpec([n_full + (n_rest > 0)], tf.float32),
-    )
-
-
-def _compiled_loss(model, loss_function, inputs, targets, jit_compile):
-    """Return a function (inputs, targets) -> mean loss, for arguments of the shapes of these two."""
-
-    @tf.function(jit_compile=jit_compile)
-    def mean_loss(inputs, targets):
-        return tf.reduce_mean(loss_function(targets, model(inputs, training=False)))
-
-    return mean_loss.get_concrete_function(
-        *(tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (inputs, targets))
-    )
+def _mean_loss(trainer, held_out: list[tuple], batch_size: int) -> float:
+    """Return the mean loss over slices of samples, without training."""
+    summed, n_samples = 0.0, 0
+    for held in held_out:
+        order = np.arange(len(held[0]), dtype=np.int32)
+        for piece, _ in trainer.pieces(held, order, batch_size):
+            summed += trainer.loss(*piece, batch_size)
+        n_samples += len(order)
+    return summed / n_samples

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils import training
+from dae_utils import trainers
 from dae_utils.training import History, fit, learning_rates
 
 # Too small to move a weight of size one in 32 bits: the network stays what it was.
@@ -20,7 +20,7 @@ STANDSTILL = 1e-12
 @pytest.fixture(autouse=True)
 def nothing_compiled_yet(monkeypatch):
     """Keep tests apart that train models of the same structure."""
-    monkeypatch.setattr(training, "_trainers", type(training._trainers)())
+    monkeypatch.setattr(trainers, "_trainers", type(trainers._trainers)())
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -422,15 +422,15 @@ def watch_for_xla(monkeypatch) -> list[bool]:
         asked.append(arguments[-1])
         return original(*arguments[:-1], False)
 
-    original = training._compiled_epoch
-    monkeypatch.setattr(training, "_compiled_epoch", spy)
+    original = trainers._compiled_epoch
+    monkeypatch.setattr(trainers, "_compiled_epoch", spy)
     return asked
 
 
 @pytest.mark.parametrize(("build", "uses_xla"), [(dense_model, True), (convolutional_model, False)])
 def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, build, uses_xla):
     asked = watch_for_xla(monkeypatch)
-    monkeypatch.setattr(training, "_STEPS_WORTH_XLA", 4)
+    monkeypatch.setattr(trainers, "_STEPS_WORTH_XLA", 4)
     model = build()
     x = np.zeros((2, *model.input_shape[1:]))
     fit(model, x, batch_size=1, epochs=2)
@@ -440,7 +440,7 @@ def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, bu
 
 def test_xla_is_for_trainings_that_are_long_enough(monkeypatch):
     asked = watch_for_xla(monkeypatch)
-    monkeypatch.setattr(training, "_STEPS_WORTH_XLA", 6)
+    monkeypatch.setattr(trainers, "_STEPS_WORTH_XLA", 6)
     for n_samples, epochs in ((5, 2), (4, 3), (5, 1)):  # 3, 2 and 3 steps an epoch
         fit(linear(np.eye(2)), draw(n_samples, 2), batch_size=2, epochs=epochs)
     assert asked == [True, True, False]
@@ -715,9 +715,9 @@ def test_no_training_leaves_its_data_in_memory(monkeypatch):
     # A compiled function lives as long as the process: if it held the data, sixty trainings would fill the
     # memory of a laptop.
     compiled = []
-    original = training._compiled_epoch
+    original = trainers._compiled_epoch
     monkeypatch.setattr(
-        training, "_compiled_epoch", lambda *arguments: compiled.append(original(*arguments)) or compiled[-1]
+        trainers, "_compiled_epoch", lambda *arguments: compiled.append(original(*arguments)) or compiled[-1]
     )
     fit(linear(np.ones((300, 2))), draw(1000, 300), draw(1000, 2), epochs=1)
 
@@ -739,9 +739,9 @@ def compilations(monkeypatch):
     """List every compilation."""
     done = []
     for name in ("_compiled_epoch", "_compiled_loss"):
-        original = getattr(training, name)
+        original = getattr(trainers, name)
         monkeypatch.setattr(
-            training, name, lambda *arguments, o=original, n=name: done.append(n) or o(*arguments)
+            trainers, name, lambda *arguments, o=original, n=name: done.append(n) or o(*arguments)
         )
     return done
 
@@ -757,7 +757,7 @@ def test_models_of_one_structure_are_compiled_once_and_learn_apart(compilations)
     assert histories[0].loss == histories[2].loss
     assert histories[0].validation_loss == histories[2].validation_loss
     np.testing.assert_array_equal(models[0].get_weights()[0], models[2].get_weights()[0])
-    training._trainers.clear()
+    trainers._trainers.clear()
     alone = linear(starts[1])
     fit(alone, x, validation_data=x, epochs=3, batch_size=16)
     np.testing.assert_array_equal(models[1].get_weights()[0], alone.get_weights()[0])
@@ -775,11 +775,11 @@ def test_models_of_one_structure_are_compiled_once_and_learn_apart(compilations)
 )
 def test_models_of_different_structure_are_compiled_apart(compilations, other):
     structures = {
-        training._structure(model)
+        trainers._structure(model)
         for model in (linear(np.eye(2)), linear(np.eye(2), **other), linear(np.eye(3)))
     }
     assert len(structures) == 3
-    assert training._structure(linear(np.eye(2), name="first")) == training._structure(
+    assert trainers._structure(linear(np.eye(2), name="first")) == trainers._structure(
         linear(np.eye(2), name="second")
     )
 
@@ -800,7 +800,7 @@ def test_two_layers_of_one_name_are_not_taken_for_each_other(compilations):
 
         return keras.Sequential([keras.Input((2,)), Times(), layers.Dense(2)])
 
-    assert training._structure(made(2.0)) != training._structure(made(3.0))
+    assert trainers._structure(made(2.0)) != trainers._structure(made(3.0))
 
 
 def test_what_cannot_be_copied_is_trained_itself(compilations):
@@ -821,15 +821,15 @@ def test_what_cannot_be_copied_is_trained_itself(compilations):
         before = model.get_weights()[0]
         fit(model, draw(20, 2), epochs=1, jit_compile=False)
         assert np.any(model.get_weights()[0] != before)
-    assert not training._trainers
+    assert not trainers._trainers
 
 
 def test_only_the_structures_trained_last_are_kept(compilations, monkeypatch):
-    monkeypatch.setattr(training, "_MOST_TRAINERS", 2)
+    monkeypatch.setattr(trainers, "_MOST_TRAINERS", 2)
     for width in (1, 2, 1, 3, 1):
         fit(linear(np.eye(width)), draw(4, width), epochs=1, jit_compile=False)
     assert compilations == ["_compiled_epoch"] * 3
-    assert len(training._trainers) == 2
+    assert len(trainers._trainers) == 2
 
 
 def test_what_was_learnt_before_an_interruption_is_kept(compilations):

@@ -1,0 +1,177 @@
+"""Pieces of arrays, in memory and on disk, and training on what is on disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import layers
+
+from dae_utils import pieces as pieces_module
+from dae_utils import trainers
+from dae_utils.pieces import is_on_disk, pieces, rows_of, rows_of_a_piece
+from dae_utils.training import fit
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    """Make pieces of 256 bytes, so that small arrays have several, and keep trainings apart."""
+    monkeypatch.setattr(pieces_module, "_BYTES_OF_PIECE", 256)
+    monkeypatch.setattr(trainers, "_trainers", type(trainers._trainers)())
+
+
+def on_disk(folder, array: np.ndarray, name: str = "array") -> np.memmap:
+    """Store an array and return it as a memory map."""
+    np.save(folder / f"{name}.npy", array)
+    return np.load(folder / f"{name}.npy", mmap_mode="r")
+
+
+def uniform(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+@given(n=st.integers(1, 40), rows=st.integers(1, 50), seed=st.integers(0, 9))
+def test_pieces_one_after_the_other_are_the_array_in_its_order(n, rows, seed):
+    x, y = uniform(n, 2, 3), uniform(n, 1, seed=1)
+    order = np.random.default_rng(seed).permutation(n)
+    got = list(pieces((x, y), order, rows))
+    assert [len(piece[0]) for piece in got] == [min(rows, n - start) for start in range(0, n, rows)]
+    np.testing.assert_array_equal(np.concatenate([piece[0] for piece in got]), x[order])
+    np.testing.assert_array_equal(np.concatenate([piece[1] for piece in got]), y[order])
+
+
+def test_an_array_given_twice_is_read_once():
+    x = uniform(5, 2)
+    assert all(inputs is targets for inputs, targets in pieces((x, x), np.arange(5), 2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int16])
+def test_rows_on_disk_come_in_the_order_asked_for_as_float32(tmp_path, dtype):
+    array = (uniform(9, 2, 2) * 100).astype(dtype)
+    stored = on_disk(tmp_path, array)
+    assert is_on_disk(stored)
+    assert is_on_disk(stored[2:])
+    assert not is_on_disk(array)
+    indices = np.array([5, 0, 3, 3, 8])
+    got = rows_of(stored, indices)
+    assert got.dtype == np.float32
+    assert type(got) is np.ndarray
+    np.testing.assert_array_equal(got, array[indices].astype(np.float32))
+    np.testing.assert_array_equal(rows_of(stored[2:], np.array([1])), array[[3]].astype(np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_what_is_not_finite_on_disk_is_said_with_the_file(tmp_path, bad):
+    array = np.ones((4, 3))
+    array[2, 1] = bad
+    stored = on_disk(tmp_path, array)
+    np.testing.assert_array_equal(rows_of(stored, np.array([0, 1, 3])), 1)
+    with pytest.raises(ValueError, match=r"array\.npy holds NaN or infinite values"):
+        rows_of(stored, np.array([1, 2]))
+
+
+def test_a_piece_is_of_whole_batches_and_of_about_the_size_asked_for():
+    x = uniform(100, 4)  # sixteen bytes each
+    assert rows_of_a_piece((x, x), 5) == 15
+    assert rows_of_a_piece((x, x.copy()), 5) == 5
+    assert rows_of_a_piece((x, x), 64) == 64
+
+
+# Training
+
+
+def dense() -> keras.Model:
+    return keras.Sequential([keras.Input((6,)), layers.Dense(4, "relu"), layers.Dense(6, "sigmoid")])
+
+
+def convolutional() -> keras.Model:
+    parts = [layers.Conv2D(3, 3, padding="same", activation="relu"), layers.MaxPooling2D(2)]
+    parts += [layers.UpSampling2D(2), layers.Conv2D(1, 3, padding="same", activation="sigmoid")]
+    return keras.Sequential([keras.Input((4, 4, 1)), *parts])
+
+
+@pytest.mark.parametrize("build", [dense, convolutional])
+@pytest.mark.parametrize("steps_worth_twin", [1, 1000])
+def test_training_from_disk_is_training_from_memory(tmp_path, monkeypatch, build, steps_worth_twin):
+    monkeypatch.setattr(trainers, "_STEPS_WORTH_TWIN", steps_worth_twin)
+    x, held_out = uniform(61, *build().input_shape[1:]), uniform(17, *build().input_shape[1:], seed=5)
+    options = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "loss": "binary_crossentropy"}
+    in_memory, from_disk = build(), build()
+    from_disk.set_weights(in_memory.get_weights())
+    expected = fit(in_memory, x, validation_data=held_out, **options)
+    stored, stored_held_out = on_disk(tmp_path, x), on_disk(tmp_path, held_out, "held_out")
+    got = fit(from_disk, stored, validation_data=stored_held_out, **options)
+    np.testing.assert_allclose(got.loss, expected.loss, rtol=1e-5)
+    np.testing.assert_allclose(got.validation_loss, expected.validation_loss, rtol=1e-5)
+    for a, b in zip(from_disk.get_weights(), in_memory.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_inputs_on_disk_go_with_targets_in_memory_and_with_corruption(tmp_path):
+    x, y = uniform(30, 6), uniform(30, 6, seed=1)
+    seen = []
+
+    def corrupt(generator, clean):
+        seen.append(clean)
+        return clean * 0
+
+    history = fit(dense(), on_disk(tmp_path, x), y, epochs=1, batch_size=4, corrupt=corrupt, seed=3)
+    assert len(seen) > 2
+    assert sorted(np.concatenate(seen).ravel()) == sorted(x.ravel())
+    assert np.isfinite(history.loss).all()
+
+
+def test_bytes_and_damaged_values_on_disk_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds bytes"):
+        fit(dense(), on_disk(tmp_path, np.ones((4, 6), np.uint8)), epochs=1)
+    damaged = np.where(np.eye(6) > 0, np.nan, 1)
+    with pytest.raises(ValueError, match="holds NaN"):
+        fit(dense(), on_disk(tmp_path, damaged), epochs=1)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak memory from /proc")
+def test_memory_is_bounded_when_the_data_are_not(tmp_path):
+    # 384 MiB on disk, read twice, within 200 MiB above what a run on a handful of samples takes.
+    stored = np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.float32, (32768, 32, 32, 3))
+    for start in range(0, len(stored), 4096):
+        stored[start : start + 4096] = uniform(4096, 32, 32, 3, seed=start)
+    stored.flush()
+    del stored
+    program = """
+        import keras, numpy as np
+        from keras import layers
+        from dae_utils import trainers
+        from dae_utils.training import fit
+        from pathlib import Path
+        def peak():
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+        x = np.load("large.npy", mmap_mode="r")
+        def train(x):
+            model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(2, 3, 4, "same"),
+                                      layers.UpSampling2D(4), layers.Conv2D(3, 1)])
+            fit(model, x, epochs=1, batch_size=512)
+        trainers._STEPS_WORTH_TWIN = 1
+        train(np.array(x[:512]))
+        before = peak()
+        train(x)
+        train(x)
+        print(peak() - before)
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert float(finished.stdout) < 200
