@@ -1,11 +1,12 @@
 # The commands of this project. Each is a line or two that can be typed by hand: the README has them for
-# people without make. Settings: PYTHON=…, NOTEBOOKS="01_… 02_…", FORCE=1, STEPS="unit book", PORT=8000.
+# people without make. Settings: PYTHON=…, NOTEBOOKS="01_… 02_…", FORCE=1, STEPS="unit book", PORT=8000,
+# ARGUMENTS="--again" for the benchmark.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
 .NOTPARALLEL:
-.PHONY: help book test lab execute serve browser lock clean
+.PHONY: help book test lab execute bench serve browser lock clean
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
 $(shell [ "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/ready)
@@ -29,6 +30,9 @@ lab: .venv/ready ## open the notebooks in JupyterLab
 
 execute: .venv/ready ## run the notebooks in the full profile and store their outputs (slow, can be resumed)
 	@.venv/bin/python -m tools.execute $(if $(FORCE),--force) $(NOTEBOOKS)
+
+bench: .venv/ready ## time training against plain Keras and PyTorch (an hour, can be resumed)
+	@.venv/bin/python -m tools.bench $(ARGUMENTS)
 
 serve: book ## serve the book on this machine (PORT=8000)
 	.venv/bin/python -m http.server --bind 127.0.0.1 --directory _build/html $(or $(PORT),8000)

@@ -17,6 +17,7 @@ import gc
 import importlib.util
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -48,6 +49,14 @@ class Size:
 
 FULL = Size((), (8, 4, 2, 1), (32, 64, 128), rounds=5, samples=None, longest=None, seeds=3)
 TINY = Size(("mnist_dense", "cifar10_conv"), (1,), (64,), rounds=1, samples=700, longest=2, seeds=1)
+
+
+# Without some of what makes `fit` fast: "loop" is the compiled loop alone, without XLA or a twin; "shared" is
+# the twin with all cores on each operation.
+TRICKS = {
+    "mnist_dense": ["keras_float32", "loop", "ours"],
+    "cifar10_conv": ["keras", "loop", "shared", "ours"],
+}
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -104,7 +113,7 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
     x, _ = _data(name, folder)
     keras.utils.set_random_seed(0)
     model = network.build()
-    if competitor == "ours":
+    if competitor in ("ours", "loop", "shared"):
         # The first epoch compiles. As many as the listing has decide what is worth compiling.
         history = None
 
@@ -118,7 +127,7 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
                 learning_rate=1e-3,
                 schedule="constant",
                 loss=network.loss,
-                jit_compile=_as_in_long_training(model, network),
+                jit_compile=False if competitor == "loop" else _as_in_long_training(model, network),
             )
             return history.seconds
 
@@ -277,6 +286,61 @@ def _on_disk(folder: Path, images, n_images: int) -> Path:
     return path
 
 
+def profile(name: str, folder: Path) -> dict[str, float]:
+    """Return what the cores spend a step of `fit` on, in milliseconds of one core, as the profiler says."""
+    import keras
+    import tensorflow as tf
+
+    from dae_utils.training import fit
+    from tools.bench_networks import NETWORKS
+
+    network = NETWORKS[name]
+    x, _ = _data(name, folder)
+    n_steps = min(100, len(x) // network.batch_size)
+    x = x[: n_steps * network.batch_size]
+    keras.utils.set_random_seed(0)
+    model = network.build()
+    settings = {"batch_size": network.batch_size, "schedule": "constant", "loss": network.loss}
+
+    def train(epochs: int) -> None:
+        fit(model, x, epochs=epochs, jit_compile=_as_in_long_training(model, network), **settings)
+
+    train(100 // n_steps + 1)
+    trace = folder / f"{name}.trace"
+    shutil.rmtree(trace, ignore_errors=True)
+    tf.profiler.experimental.start(str(trace), tf.profiler.experimental.ProfilerOptions(host_tracer_level=3))
+    train(100 // n_steps + 1)
+    tf.profiler.experimental.stop()
+    spent = _by_kind(next(trace.rglob("*.xplane.pb")))
+    steps = n_steps * (100 // n_steps + 1)
+    return {kind: milliseconds / steps for kind, milliseconds in spent.items()}
+
+
+def _by_kind(path: Path) -> dict[str, float]:
+    """Return the milliseconds in a trace by kind: convolutions, compiled clusters and the rest."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(path.read_bytes())
+    spent = {"convolutions": 0.0, "clusters": 0.0, "rest": 0.0}
+    for plane in space.planes:
+        if "CPU" not in plane.name:
+            continue
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if "Conv2D" in name:
+                    kind = "convolutions"
+                elif name == "CpuExecutable::ExecuteAsyncOnStream":
+                    kind = "clusters"
+                elif re.search(r":_?[A-Z]\w+$", name) and "XlaLaunch" not in name:
+                    kind = "rest"
+                else:
+                    continue
+                spent[kind] += event.duration_ps / 1e9
+    return spent
+
+
 def measure(folder: Path, size: Size, what: str, *arguments: str) -> dict:
     """Make one measurement."""
     if what == "speed":
@@ -284,6 +348,8 @@ def measure(folder: Path, size: Size, what: str, *arguments: str) -> dict:
     if what == "train":
         name, how, seed = arguments
         return whole_training(name, folder, size, how, int(seed))
+    if what == "profile":
+        return profile(arguments[0], folder)
     n_images, side, on_disk = arguments
     return growth(folder, size, int(n_images), int(side), on_disk == "1")
 
@@ -295,9 +361,16 @@ def measure(folder: Path, size: Size, what: str, *arguments: str) -> dict:
 class Competitor:
     """A process that trains one epoch whenever it is asked to."""
 
-    def __init__(self, command: list[str]):
+    def __init__(self, command: list[str], name: str):
+        # Without pools of threads of their own, the sessions of the fast training share that of the process.
+        own_threads = "0" if name == "shared" else "1"
         self._process = subprocess.Popen(
-            command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=PROJECT,
+            env={**os.environ, "TF_OVERRIDE_GLOBAL_THREADPOOL": own_threads},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._answer()
 
@@ -347,15 +420,17 @@ class Bench:
         finished = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(finished.stdout.strip().splitlines()[-1])
 
-    def turns(self, name: str) -> dict:
-        """Time epochs of all competitors in turn."""
+    def turns(self, name: str, tricks: bool = False) -> dict:
+        """Time epochs of all competitors in turn, or (`tricks`) of `fit` without some of its means."""
         from tools.bench_networks import NETWORKS
 
         network = NETWORKS[name]
         path, loss, batch_size = self.folder / f"{name}.npy", network.loss, str(network.batch_size)
         names = ["keras", "ours"] + (["keras_float32"] if network.dtype != "float32" else [])
+        if tricks:
+            names = TRICKS[name]
         commands = {each: [*self._command("--answer"), name, each] for each in names}
-        if self.torch_python:
+        if self.torch_python and not tricks:
             # Its process gets all training samples too, in the order of the others.
             script = str(PROJECT / "tools" / "bench_torch.py")
             commands["torch"] = [
@@ -366,7 +441,7 @@ class Bench:
                 loss,
                 batch_size,
             ]
-        competitors = {each: Competitor(command) for each, command in commands.items()}
+        competitors = {each: Competitor(command, each) for each, command in commands.items()}
         measured = {each: [] for each in competitors}
         speeds = []
         for _ in range(self.size.rounds):
@@ -411,6 +486,13 @@ class Bench:
                     listing = runs[0]
                 else:
                     entries |= _entries_of_training(name, how, listing, runs)
+            if name in TRICKS:
+                tricks = self.once(f"{name}.tricks", lambda name=name: self.turns(name, tricks=True))
+                entries |= _entries_of_tricks(name, tricks)
+        if self.size != TINY:
+            spent = self.once("cifar10_conv.profile", lambda: self.apart("profile", "cifar10_conv"))
+            of = "milliseconds of one core in a step of 128 images, by TensorFlow's profiler"
+            entries |= {f"bench.cifar10_conv.spent.{kind}": (*[ms] * 3, 1, of) for kind, ms in spent.items()}
         entries |= self._growth()
         return entries
 
@@ -469,6 +551,19 @@ def _entries_of_turns(name: str, turns: dict, n_samples: int) -> dict[str, tuple
     arithmetic = "time of the network's multiplications at the speed of a matrix product, over that of ours"
     entries[f"bench.{name}.share_of_bound"] = (*ratio("bound", "ours"), rounds, arithmetic)
     return entries
+
+
+def _entries_of_tricks(name: str, turns: dict) -> dict[str, tuple]:
+    seconds = {each: [epoch["seconds"] for epoch in epochs] for each, epochs in turns["epochs"].items()}
+    return {
+        f"bench.{name}.tricks.{each}_over_ours": (
+            *_spread([a / b for a, b in zip(times, seconds["ours"], strict=True)]),
+            len(times),
+            "time of an epoch, median and extremes of the turns",
+        )
+        for each, times in seconds.items()
+        if each != "ours"
+    }
 
 
 def _entries_of_training(name: str, how: str, listing: dict, runs: list[dict]) -> dict[str, tuple]:

@@ -194,7 +194,10 @@ class ResultsTable(GeneratedTables):
     def markdown(self) -> str:
         """Read the results files and the file of published numbers."""
         top = Path(self.env.srcdir)
-        files = sorted((top / "notebooks" / "results").glob("*.json"))
+        # The benchmark has a page of its own.
+        files = sorted(
+            path for path in (top / "notebooks" / "results").glob("*.json") if path.stem != "bench"
+        )
         return results_table(
             {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files},
             yaml.safe_load((top / "book" / "published_results.yml").read_text(encoding="utf-8")),

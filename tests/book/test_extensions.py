@@ -15,6 +15,7 @@ from page_checks import PROJECT
 
 sys.path.insert(0, str(PROJECT / "book" / "_ext"))
 
+import bench_pages
 import library_pages
 import published_runs
 
@@ -48,6 +49,45 @@ RESULTS = {
     },
     "mnist.listing.mse": {"value": 0.004791, "seeds": 3, "protocol": "test images", "profile": "quick"},
 }
+
+
+def measured(value: float, low: float | None = None, high: float | None = None) -> dict:
+    """Return an entry of a results file."""
+    low, high = value if low is None else low, value if high is None else high
+    return {"value": value, "low": low, "high": high, "seeds": 5, "protocol": "p", "profile": "full"}
+
+
+def bench_entries() -> dict[str, dict]:
+    """Return made-up results of the benchmark, without PyTorch, and with one network that missed its mark."""
+    entries = {}
+    for name in bench_pages.NETWORKS:
+        values = {
+            "keras_seconds": 12.5,
+            "ours_seconds": 0.51234,
+            "bound_seconds": 2.6,
+            "keras_memory_mb": 2000.4,
+            "ours_memory_mb": 1500.0,
+            "listing_epochs": 50,
+            "listing_seconds": 812.3,
+            "same_seconds": 250.0,
+            "listing_loss": 0.57123456,
+            "loss_difference": -0.000123,
+            "sooner_epochs": 1,
+            "sooner_loss": 0.5700,
+        }
+        if name != "mitbih_dense":
+            values |= {"sooner_seconds": 20.0}
+            entries[f"bench.{name}.time_to_listing_loss_ratio"] = measured(40.6, 38.0, 44.4)
+        entries |= {f"bench.{name}.{key}": measured(value) for key, value in values.items()}
+        entries[f"bench.{name}.keras_over_ours"] = measured(2.44, 2.31, 2.6)
+        entries[f"bench.{name}.share_of_bound"] = measured(0.512, 0.5, 0.55)
+    for name, competitors in bench_pages.TRICKS.items():
+        for who in competitors:
+            entries[f"bench.{name}.tricks.{who}_over_ours"] = measured(1.5, 1.4, 1.7)
+    for key in ("images_100", "images_200", "side_32", "side_64", "disk_800"):
+        for unit in ("seconds", "memory_mb", "data_mb", "above_mb"):
+            entries[f"bench.growth.{key}.{unit}"] = measured(300.0)
+    return entries
 
 
 def plain(text: str) -> str:
@@ -130,6 +170,63 @@ def test_results_stand_beside_published_numbers():
     assert "(profile quick)" in small
     assert "(/notebooks/01_x.ipynb)" in text
     assert "(/notebooks/01_x.ipynb)" not in published_runs.results_table({"01_x": RESULTS}, {}, [])
+
+
+ENTRIES = {key.removeprefix("bench."): entry for key, entry in bench_entries().items()}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ("cifar10_conv.keras_over_ours", "2.4"),
+        ("cifar10_conv.ours_seconds", "0.51"),
+        ("cifar10_conv.share_of_bound|%", "51 %"),
+        ("growth.disk_800.above_mb|.0f", "300"),
+    ],
+)
+def test_a_measured_number_is_written_as_asked(wanted, text):
+    assert plain(bench_pages.written(ENTRIES, wanted)) == text
+
+
+def test_a_number_that_was_not_measured_is_an_error():
+    with pytest.raises(KeyError):
+        bench_pages.written(ENTRIES, "cifar10_conv.torch_over_ours")
+
+
+def test_epochs_stand_beside_each_other_with_what_is_missing_named():
+    row = plain(bench_pages.epochs_table(ENTRIES)).splitlines()[2]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == [
+        "MNIST, dense",
+        "12 s",
+        "not measured",
+        "0.512 s",
+        "2.6 s",
+        "**2.4** (2.3 to 2.6)",
+        "not measured",
+        "51 %",
+    ]
+
+
+def test_a_training_that_missed_its_mark_gets_no_time():
+    rows = plain(bench_pages.sooner_table(ENTRIES)).splitlines()[2:]
+    assert (
+        "50 epochs, 13 min 32 s | 0.57123 | -0.00012 | 1 epoch | 0.57000 | 20 s | **40.6** (38.0 to 44.4)"
+        in rows[0]
+    )
+    missed = next(row for row in rows if row.startswith("| Heartbeats"))
+    assert missed.endswith("| not measured | not measured |")
+
+
+@pytest.mark.parametrize("name", ["sooner", "growth"])
+def test_a_figure_is_drawn_from_what_was_measured(name, tmp_path):
+    bench_pages.draw(name, ENTRIES, tmp_path / "a" / "figure.png")
+    assert (tmp_path / "a" / "figure.png").stat().st_size > 10_000
+
+
+def test_a_figure_of_another_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no figure 'other'"):
+        bench_pages.draw("other", ENTRIES, tmp_path / "figure.png")
 
 
 @pytest.mark.parametrize(
@@ -229,6 +326,21 @@ def notebook(alternative: str | None = "Ten digits and their copies") -> dict:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+SPEED = """# Speed
+
+It is {bench}`cifar10_conv.keras_over_ours` times as fast.
+
+```{bench-figure} growth
+:alt: Two lines that rise.
+
+It *grows*.
+```
+
+```{bench-table} epochs
+```
+"""
+
+
 def build(folder: Path, chapter: dict) -> dict[str, checks.Page]:
     """Build the small book in `folder` with warnings as errors and return its pages."""
     (folder / "book").mkdir()
@@ -239,9 +351,14 @@ def build(folder: Path, chapter: dict) -> dict[str, checks.Page]:
     for name in ("references.bib", "published_results.yml", "bibliography.md"):
         shutil.copy(PROJECT / "book" / name, folder / "book")
     toc = "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/01_x\n- file: book/bibliography\n"
+    toc += "- file: book/speed\n"
     (folder / "_toc.yml").write_text(toc, encoding="utf-8")
     (folder / "book" / "index.md").write_text(
         "# Runs\n\n```{execution-times}\n```\n\n```{results-table}\n```\n", encoding="utf-8"
+    )
+    (folder / "book" / "speed.md").write_text(SPEED, encoding="utf-8")
+    (folder / "notebooks" / "results" / "bench.json").write_text(
+        json.dumps(bench_entries()), encoding="utf-8"
     )
     (folder / "notebooks" / "01_x.ipynb").write_text(json.dumps(chapter), encoding="utf-8")
     (folder / "notebooks" / "results" / "01_x.json").write_text(json.dumps(RESULTS), encoding="utf-8")
@@ -294,6 +411,17 @@ def test_the_tables_are_tables_with_links(small_book):
     for part in ("13 min 32 s", "0.9836", "ARNet", "train on one digit | score all test images"):
         assert part in text
     assert [link.get_text() for link in article.select("td a.reference.internal")][:1] == ["A chapter"]
+
+
+def test_the_page_about_speed_has_its_numbers_its_figure_and_its_table(small_book):
+    article = small_book["book/speed.html"].soup.find("article")
+    text = plain(" ".join(article.get_text(" ").split()))
+    assert "It is 2.4 times as fast." in text
+    assert article.find("img", alt="Two lines that rise.")
+    assert article.find("figcaption").get_text(" ", strip=True).startswith("It grows")
+    assert "not measured" in article.find("table").get_text(" ").replace("\N{NO-BREAK SPACE}", " ")
+    # The other page of results leaves the benchmark out.
+    assert "keras_over_ours" not in small_book["book/index.html"].soup.get_text()
 
 
 def test_a_figure_without_alternative_text_is_found(tmp_path):

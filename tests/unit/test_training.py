@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -10,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils import trainers
-from dae_utils.training import History, fit, learning_rates
+from dae_utils import trainers, training
+from dae_utils.training import History, learning_rates
+
+# The settings of `model.fit`, so that what a step does can be worked out; the defaults have a test of theirs.
+fit = functools.partial(training.fit, batch_size=256, learning_rate=1e-3, schedule="constant")
 
 # Too small to move a weight of size one in 32 bits: the network stays what it was.
 STANDSTILL = 1e-12
@@ -161,6 +167,19 @@ def test_one_cycle_falls_as_a_cosine():
 def test_rates_that_make_no_sense_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         learning_rates(*arguments)
+
+
+def test_by_default_the_rate_rises_and_falls_once():
+    x, y, weights = draw(50, 3), draw(50, 2, seed=1), draw(3, 2, seed=2)
+    defaults = {name: p.default for name, p in inspect.signature(training.fit).parameters.items()}
+    generator = np.random.default_rng(0)
+    orders = [generator.permutation(50) for _ in range(3)]
+    rates = learning_rates(6, defaults["learning_rate"], "one_cycle").astype(float)
+    expected, _ = adam_by_hand(x, y, weights, rates, orders, batch_size=32)
+    model = linear(weights)
+    training.fit(model, x, y, epochs=3)
+    assert np.abs(expected - weights).max() > 5e-3
+    np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-5)
 
 
 # Against model.fit

@@ -393,7 +393,15 @@ def test_the_best_weights_are_taken_back_from_the_twin(always_twins):
     x = uniform(16, 8, 8, 3)
     model = listing_of_chapter_2()
     history = fit(
-        model, x, validation_data=1 - x, epochs=9, batch_size=8, learning_rate=0.05, loss=BCE, patience=2
+        model,
+        x,
+        validation_data=1 - x,
+        epochs=9,
+        batch_size=8,
+        learning_rate=0.05,
+        schedule="constant",
+        loss=BCE,
+        patience=2,
     )
     assert history.stopped_early
     assert history.best_epoch < len(history.validation_loss) - 1
