@@ -85,22 +85,23 @@ def draw_images(
     """Draw images in a grid and return the figure.
 
     Args:
-        images: shape (n, height, width), or (rows, columns, height, width) for a grid with a meaning. Values
-            beyond [0, 1], as a linear decoder returns them, are cut off. 0 is drawn white and 1 black.
+        images: shape (n, height, width), or (rows, columns, height, width) for a grid with a meaning; in
+            colour with one more axis of length 3. Values beyond [0, 1], as a linear decoder returns them, are
+            cut off. In grey images 0 is drawn white and 1 black.
         titles: one for each image, or for a grid one for each column; shown as text.
         row_labels: what stands left of each row; only for a grid.
         columns: images in a row when `images` is a plain list; 10 unless given.
         size: width of one image in inches.
 
     Raises:
-        ValueError: images of another number of dimensions or in colour, NaN, whole numbers up to 255, no
-            column, or titles that do not match.
+        ValueError: images of another number of dimensions, NaN, whole numbers up to 255, no column, or titles
+            that do not match.
     """
     images = check_samples(images, "images")
-    is_grid = images.ndim == 4
-    if is_grid and images.shape[-1] == 3:
-        raise ValueError(f"images has shape {images.shape}; grey images are expected, these are in colour.")
-    if images.ndim == 3:
+    in_colour = images.ndim > 3 and images.shape[-1] == 3
+    n_axes = images.ndim - in_colour
+    is_grid = n_axes == 4
+    if n_axes == 3:
         columns = min(check_count(10 if columns is None else columns, "columns"), len(images))
         rows = -(-len(images) // columns)
     elif is_grid:
@@ -109,7 +110,7 @@ def draw_images(
     else:
         raise ValueError(
             f"images has shape {images.shape}; (n, height, width) is expected, "
-            "or (rows, columns, height, width) for a grid."
+            "or (rows, columns, height, width) for a grid; in colour with one more axis of length 3."
         )
     n_titles = columns if is_grid else len(images)
     if titles is not None and len(titles) != n_titles:
@@ -138,7 +139,8 @@ def draw_images(
         axis.spines[:].set_visible(False)
         if number >= len(images):
             continue
-        axis.imshow(images[number], vmin=0, vmax=1, cmap="gray_r", interpolation="nearest")
+        shown = np.clip(images[number], 0, 1)
+        axis.imshow(shown, vmin=0, vmax=1, cmap="gray_r", interpolation="nearest")
         if titles is not None and number < n_titles:
             axis.set_title(titles[number], fontsize=title_letters, pad=3)
     for label, axis in zip(row_labels or (), axes[:, 0], strict=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import OrderedDict
@@ -359,11 +360,21 @@ def trainer_for(
     """Return what trains a model: its faster twin, if it pays and `jit_compile` is None, or its loop."""
     if jit_compile is None:
         pays = n_steps >= _STEPS_WORTH_TWIN and not tf.config.list_logical_devices("GPU")
-        if pays and twin_of(model, loss) is not None:
+        if pays and twin_of(model, loss) is not None and _xla_works():
             return _kept(model, (loss, "twin"), lambda copy: TwinTrainer(twin_of(copy, loss)))
-        jit_compile = n_steps >= _STEPS_WORTH_XLA and not _has_convolutions(model)
+        jit_compile = n_steps >= _STEPS_WORTH_XLA and not _has_convolutions(model) and _xla_works()
     function = keras.losses.get(loss) if isinstance(loss, str) else loss
     return _kept(model, (loss, jit_compile), lambda copy: LoopTrainer(copy, function, jit_compile))
+
+
+@functools.cache
+def _xla_works() -> bool:
+    """Return whether XLA compiles here; some builds of TensorFlow come without it."""
+    try:
+        tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(0.0))
+    except (tf.errors.OpError, ValueError, RuntimeError):
+        return False
+    return True
 
 
 def _kept(model: keras.Model, key: tuple, make: Callable) -> LoopTrainer | TwinTrainer:

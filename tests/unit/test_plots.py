@@ -107,6 +107,15 @@ def test_images_fill_rows_from_the_left():
     assert columns == [0, 1, 2] * 3
 
 
+@pytest.mark.parametrize("shape", [(6, 4, 5, 3), (2, 3, 4, 5, 3)])
+def test_images_in_colour_are_shown_as_they_are_and_cut_off_outside_the_range(shape):
+    images = np.random.default_rng(0).uniform(-0.2, 1.2, shape)
+    figure = plots.draw_images(images, columns=None if len(shape) == 5 else 3)
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 3)
+    for image, ax in zip(images.reshape(6, 4, 5, 3), figure.axes, strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), np.clip(image, 0, 1))
+
+
 @pytest.mark.parametrize(("n", "columns", "shape"), [(3, None, (1, 3)), (23, None, (3, 10)), (4, 2, (2, 2))])
 def test_columns_of_a_list(n, columns, shape):
     figure = plots.draw_images(pictures(n, 5, 5), columns=columns)
@@ -151,7 +160,7 @@ def test_long_titles_shrink_before_they_meet():
     [
         (np.zeros((5, 5)), {}, r"\(n, height, width\) is expected"),
         (np.zeros((1, 1, 1, 5, 5)), {}, "is expected"),
-        (np.zeros((2, 8, 8, 3)), {}, "in colour"),
+        (np.zeros((1, 2, 8, 8, 4)), {}, "in colour with one more axis of length 3"),
         (np.zeros((0, 5, 5)), {}, "empty"),
         (np.full((2, 5, 5), np.nan), {}, "NaN"),
         (np.full((2, 5, 5), 255, np.uint8), {}, "divide by 255"),

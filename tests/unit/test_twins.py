@@ -444,6 +444,34 @@ def test_short_trainings_do_without_a_twin():
     assert [type(trainer) for trainer in trainers._trainers.values()] == [LoopTrainer]
 
 
+def test_without_xla_or_with_a_gpu_the_model_itself_is_trained(always_twins, monkeypatch):
+    x = uniform(16, 8, 8, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(trainers, "_xla_works", lambda: False)
+        patched.setattr(trainers, "_STEPS_WORTH_XLA", 1)
+        fit(listing_of_chapter_2(), x, epochs=1, batch_size=8, loss=BCE)
+        fit(chain((4,), layers.Dense(4)), uniform(16, 4), epochs=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.config, "list_logical_devices", lambda kind: ["a device"])
+        fit(listing_of_chapter_2(), x, epochs=1, batch_size=8, loss=BCE)
+    used = list(trainers._trainers.values())
+    assert [type(trainer) for trainer in used] == [LoopTrainer, LoopTrainer]
+    assert not any(trainer._jit_compile for trainer in used)
+
+
+def test_a_build_without_xla_is_noticed(monkeypatch):
+    def refuse(*arguments, **settings):
+        raise tf.errors.UnimplementedError(None, None, "no XLA in this build")
+
+    assert trainers._xla_works()
+    trainers._xla_works.cache_clear()
+    monkeypatch.setattr(tf, "function", refuse)
+    try:
+        assert not trainers._xla_works()
+    finally:
+        trainers._xla_works.cache_clear()
+
+
 @given(batch_size=st.integers(1, 600), n_cores=st.integers(1, 64))
 def test_parts_of_a_batch_are_all_of_it_and_about_equal(batch_size, n_cores):
     parts = trainers._sizes_of_parts(batch_size, n_cores)

@@ -1,0 +1,134 @@
+"""Corruptions: known answers on small images, and what all of them have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dae_utils import corruptions
+
+ALL = {
+    corruptions.add_noise: 0.3,
+    corruptions.erase_pixels: 0.4,
+    corruptions.blur: 1.0,
+    corruptions.move: 2,
+    corruptions.turn: 30.0,
+    corruptions.cover: 3,
+}
+
+
+def images(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def applied(function, x, strength, seed: int = 0) -> np.ndarray:
+    return function(np.random.default_rng(seed), x, strength)
+
+
+@pytest.mark.parametrize(("function", "strength"), ALL.items())
+@given(
+    n=st.integers(1, 4),
+    height=st.integers(3, 9),
+    width=st.integers(3, 9),
+    channels=st.sampled_from([0, 1, 3]),
+)
+def test_all_keep_shape_type_and_range_and_leave_their_input_alone(
+    function, strength, n, height, width, channels
+):
+    x = images(n, height, width, *([channels] if channels else []))
+    before = x.copy()
+    x.flags.writeable = False  # as `fit` hands it over
+    got = applied(function, x, strength)
+    assert got.shape == x.shape
+    assert got.dtype == np.float32
+    assert got.min() >= 0
+    assert got.max() <= 1
+    assert np.any(got != x)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(got, applied(function, x, strength))
+    np.testing.assert_allclose(applied(function, x, type(strength)(0)), x, atol=1e-7)
+
+
+@pytest.mark.parametrize(("function", "strength"), ALL.items())
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((2, 16)), "is expected"),
+        (np.full((1, 4, 4), 1.5), "images"),
+        (np.full((1, 4, 4), np.nan), "NaN"),
+    ],
+)
+def test_what_is_no_image_is_refused(function, strength, x, message):
+    with pytest.raises(ValueError, match=message):
+        applied(function, x, strength)
+
+
+@pytest.mark.parametrize("function", ALL)
+@pytest.mark.parametrize("strength", [-1, float("nan")])
+def test_strengths_that_make_no_sense_are_refused(function, strength):
+    with pytest.raises((ValueError, TypeError)):
+        applied(function, images(1, 5, 5), strength)
+
+
+@pytest.mark.parametrize(
+    ("function", "strength"),
+    [(corruptions.erase_pixels, 1.1), (corruptions.move, 6), (corruptions.cover, 6), (corruptions.turn, 181)],
+)
+def test_strengths_that_go_too_far_are_refused(function, strength):
+    with pytest.raises(ValueError, match="at most"):
+        applied(function, images(1, 5, 7), strength)
+
+
+def test_noise_has_the_deviation_asked_for():
+    noise = applied(corruptions.add_noise, np.full((50, 20, 20), 0.5), 0.1) - 0.5
+    assert noise.std() == pytest.approx(0.1, rel=0.02)
+    assert noise.mean() == pytest.approx(0, abs=0.002)
+
+
+def test_erased_pixels_lose_all_channels_and_are_as_many_as_asked_for():
+    got = applied(corruptions.erase_pixels, np.ones((40, 20, 20, 3)), 0.3)
+    assert set(got.sum(axis=-1).ravel()) == {0.0, 3.0}
+    assert (got == 0).mean() == pytest.approx(0.3, abs=0.02)
+
+
+def test_blur_spreads_a_point_within_its_image_and_channel():
+    x = np.zeros((2, 15, 15, 2))
+    x[0, 7, 7, 0] = 1
+    got = applied(corruptions.blur, x, 1.0)
+    assert got[0, ..., 0].sum() == pytest.approx(1, rel=1e-3)
+    assert got[0, 7, 7, 0] == pytest.approx(1 / (2 * np.pi), rel=0.01)
+    assert got[1].max() == got[0, ..., 1].max() == 0
+
+
+def test_a_point_is_moved_to_one_of_four_places():
+    x = np.zeros((200, 7, 9))
+    x[:, 3, 4] = 1
+    got = applied(corruptions.move, x, 2)
+    places = {tuple(place) for place in np.argwhere(got)[:, 1:]}
+    assert places == {(1, 4), (5, 4), (3, 2), (3, 6)}
+    assert got.sum() == 200
+    # What leaves the image is gone, and what comes in is empty.
+    assert applied(corruptions.move, np.ones((9, 6, 6)), 2).sum(axis=(1, 2)).tolist() == [24] * 9
+
+
+def test_a_quarter_turn_goes_one_way_or_the_other():
+    x = images(60, 6, 6)
+    got = applied(corruptions.turn, x, 90.0)
+    one, other = np.rot90(x, 1, (1, 2)), np.rot90(x, -1, (1, 2))
+    is_one = np.isclose(got, one, atol=1e-5).all(axis=(1, 2))
+    is_other = np.isclose(got, other, atol=1e-5).all(axis=(1, 2))
+    assert (is_one ^ is_other).all()
+    assert 15 < is_one.sum() < 45
+
+
+def test_a_cover_is_a_square_inside_the_image_at_changing_places():
+    got = applied(corruptions.cover, np.ones((300, 6, 8)), 3)
+    covered = got == 0
+    assert covered.sum(axis=(1, 2)).tolist() == [9] * 300
+    tops, lefts = covered.any(axis=2).argmax(axis=1), covered.any(axis=1).argmax(axis=1)
+    assert set(tops) == set(range(4))
+    assert set(lefts) == set(range(6))
+    for image, top, left in zip(covered, tops, lefts, strict=True):
+        assert image[top : top + 3, left : left + 3].all()
