@@ -137,7 +137,7 @@ def fit(
         jit_compile: train the model itself, in a loop compiled with XLA (True) or without (False). By
             default a convolutional model is trained as its faster twin where it has one and the training
             takes 100 steps or more; other models get XLA, which makes each step of a dense network faster but
-            needs a second and some memory to compile, from 1000 steps on.
+            needs a second and some memory to compile, from 2000 steps on.
         description: the label of the progress bar.
 
     Returns:

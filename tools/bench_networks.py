@@ -88,7 +88,7 @@ NETWORKS = {
         epochs=10,
         batch_size=256,
         dtype="float64",
-        sooner=Schedule(1, 32, 0.01),
+        sooner=Schedule(1, 64, 0.02),
     ),
     "fashion_mnist_deep": Network(
         "Fashion-MNIST, 784-128-64-32-64-128-784",
@@ -97,7 +97,7 @@ NETWORKS = {
         "binary_crossentropy",
         epochs=20,
         batch_size=256,
-        sooner=Schedule(3, 32, 0.003),
+        sooner=Schedule(4, 64, 0.007),
     ),
     "mitbih_dense": Network(
         "MIT-BIH, 187-64-32-64-187",
@@ -115,7 +115,7 @@ NETWORKS = {
         "binary_crossentropy",
         epochs=50,
         batch_size=128,
-        sooner=Schedule(3, 16, 0.01),
+        sooner=Schedule(4, 16, 0.01),
     ),
     "cifar10_pixel": Network(
         "CIFAR-10, convolutional, code 8-8-16",
