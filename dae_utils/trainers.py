@@ -85,7 +85,8 @@ class LoopTrainer:
 
     def steps(self, inputs, targets, order: np.ndarray, rates: np.ndarray, batch_size: int) -> float:
         """Train on the samples in an order, one batch for every rate; return the sum of their losses."""
-        key = ("epoch", tuple(inputs.shape), tuple(targets.shape), batch_size)
+        are_same = inputs is targets
+        key = ("epoch", tuple(inputs.shape), None if are_same else tuple(targets.shape), batch_size)
         if key not in self._compiled:
             self._compiled[key] = _compiled_epoch(
                 self._model,
@@ -430,11 +431,13 @@ def _compiled_epoch(model, optimizer, loss_function, inputs, targets, batch_size
     The data come in as arguments. A compiled function that held them would keep them in memory for as long as
     the process lives.
     """
-    n_samples = len(targets)
+    n_samples, are_same = len(targets), inputs is targets
     n_full, n_rest = divmod(n_samples, batch_size)
 
     def step(inputs, targets, indices, rate):
-        batch, wanted = tf.gather(inputs, indices), tf.gather(targets, indices)
+        batch = tf.gather(inputs, indices)
+        # An autoencoder's batch is its own target: gathered once, it is read from memory once.
+        wanted = batch if are_same else tf.gather(targets, indices)
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss_function(wanted, model(batch, training=True)))
             total = tf.add_n([value, *model.losses]) if model.losses else value

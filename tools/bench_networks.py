@@ -106,7 +106,7 @@ NETWORKS = {
         "mean_squared_error",
         epochs=50,
         batch_size=256,
-        sooner=Schedule(6, 32, 0.005),
+        sooner=Schedule(8, 32, 0.005),
     ),
     "cifar10_conv": Network(
         "CIFAR-10, convolutional, code 4-4-8",
