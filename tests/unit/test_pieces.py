@@ -138,7 +138,8 @@ def test_bytes_and_damaged_values_on_disk_are_refused(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak memory from /proc")
 def test_memory_is_bounded_when_the_data_are_not(tmp_path):
-    # 384 MiB on disk, read twice, within 200 MiB above what a run on a handful of samples takes.
+    # 384 MiB on disk, read twice. Above what a run on a handful of samples takes there may be four pieces of
+    # 48 MiB (trained on, handed over, waiting, being read) and the pages that are being read.
     stored = np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.float32, (32768, 32, 32, 3))
     for start in range(0, len(stored), 4096):
         stored[start : start + 4096] = uniform(4096, 32, 32, 3, seed=start)
@@ -174,4 +175,4 @@ def test_memory_is_bounded_when_the_data_are_not(tmp_path):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    assert float(finished.stdout) < 200
+    assert float(finished.stdout) < 260

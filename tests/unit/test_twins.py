@@ -124,6 +124,8 @@ def networks(draw) -> keras.Model:
     return chain(shape, *parts)
 
 
+# Keras asks Python's generator for a seed with every layer, whether it is used or not.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(model=networks(), loss=st.sampled_from([BCE, MSE, MAE]), n_samples=st.integers(1, 4))
 def test_a_network_drawn_at_random_and_its_twin_agree(model, loss, n_samples):
