@@ -161,7 +161,7 @@ def cross_entropy_floor(x: ArrayLike) -> float:
 # Running networks
 
 
-def predict_in_batches(model: Model, x: ArrayLike, batch_size: int | None = None) -> NDArray | list[NDArray]:
+def predict_in_batches(model: Model, x: ArrayLike, batch_size: int = 1024) -> NDArray | list[NDArray]:
     """Return what `model` makes of `x`, in inference mode (no dropout, no noise, fixed batch statistics).
 
     The same numbers as `model.predict`, at less cost for each call.
@@ -169,9 +169,7 @@ def predict_in_batches(model: Model, x: ArrayLike, batch_size: int | None = None
     Args:
         model: a Keras model, or any function from a batch to an array (or to a list of arrays).
         x: shape (n, ...), turned into float32.
-        batch_size: samples per call, which bounds the memory used. By default 1024, or 128 for samples of
-            more than two axes, such as images: what a convolution makes of more of them would not fit into
-            the processor's cache, and the call would take longer.
+        batch_size: samples per call, which bounds the memory used.
 
     Returns:
         Shape (n, ...) as the model's output; for a model with several outputs, a list of such arrays.
@@ -180,8 +178,6 @@ def predict_in_batches(model: Model, x: ArrayLike, batch_size: int | None = None
         ValueError: bad input, or a model that gives NaN (its training has diverged).
     """
     x = check_samples(x).astype(np.float32, copy=False)
-    if batch_size is None:
-        batch_size = 1024 if x.ndim == 2 else 128
     batch_size = check_count(batch_size, "batch_size")
     # The model is called directly: `predict` sets up a data pipeline in each call, and `predict_on_batch` of
     # each new model is first traced, which takes longer than scoring a test set and makes TensorFlow warn.

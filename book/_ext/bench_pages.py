@@ -165,14 +165,14 @@ def draw_sooner(entries: Entries, axes) -> None:
     }
     names = list(NETWORKS)[::-1]
     for height, name in enumerate(names):
-        times = [entries[f"{name}.{kind}"]["value"] for kind in kinds if f"{name}.{kind}" in entries]
-        axes.plot([min(times), max(times)], [height, height], color=COLOURS["grey"], linewidth=1, zorder=1)
-        for kind, (label, colour, marker) in kinds.items():
-            if f"{name}.{kind}" in entries:
-                value = entries[f"{name}.{kind}"]["value"]
-                axes.plot(
-                    value, height, marker, color=colour, markersize=9, label=label if height == 0 else None
-                )
+        times = {kind: entries[f"{name}.{kind}"]["value"] for kind in kinds if f"{name}.{kind}" in entries}
+        ends = min(times.values()), max(times.values())
+        axes.plot(ends, [height, height], color=COLOURS["grey"], linewidth=1, zorder=1)
+        for kind, value in times.items():
+            _, colour, marker = kinds[kind]
+            axes.plot(value, height, marker, color=colour, markersize=9)
+    for label, colour, marker in kinds.values():
+        axes.plot([], [], marker, color=colour, markersize=9, label=label)
     axes.set_xscale("log")
     axes.set_yticks(range(len(names)), [NETWORKS[name].replace(", ", ",\n") for name in names])
     axes.set_xlabel("seconds until the listing's final loss")

@@ -77,7 +77,7 @@ def test_strengths_that_make_no_sense_are_refused(function, strength):
     [(corruptions.erase_pixels, 1.1), (corruptions.move, 6), (corruptions.cover, 6), (corruptions.turn, 181)],
 )
 def test_strengths_that_go_too_far_are_refused(function, strength):
-    with pytest.raises(ValueError, match="at most|from 0 to"):
+    with pytest.raises(ValueError, match=r"at most|from 0 to"):
         applied(function, images(1, 5, 7), strength)
 
 
