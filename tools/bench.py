@@ -484,12 +484,7 @@ class Bench:
             entries |= _entries_of_turns(name, turns, self._n_samples(name))
             for how in ("listing", "same", "sooner"):
                 seeds = self.size.seeds if how == "sooner" else 1
-                runs = [
-                    self.once(
-                        f"{name}.{how}.{seed}", lambda n=name, h=how, s=seed: self.apart("train", n, h, s)
-                    )
-                    for seed in range(seeds)
-                ]
+                runs = [self._training(name, how, seed) for seed in range(seeds)]
                 if how == "listing":
                     listing = runs[0]
                 else:

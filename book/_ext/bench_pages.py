@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from published_runs import GeneratedTables, duration, markdown_table, together
+from published_runs import NOT_MEASURED, GeneratedTables, duration, markdown_table, together
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -27,7 +26,6 @@ NETWORKS = {
     "cifar10_pixel": "CIFAR-10, for pixels",
     "mitbih_dense": "Heartbeats, dense",
 }
-NOT_MEASURED = "not\N{NO-BREAK SPACE}measured"
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -271,7 +269,7 @@ class BenchFigure(SphinxDirective):
 
     required_arguments: ClassVar[int] = 1
     has_content: ClassVar[bool] = True
-    option_spec: ClassVar[dict] = {"alt": functools.partial(directives.unchanged_required)}
+    option_spec: ClassVar[dict] = {"alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """Draw and return the figure."""
@@ -285,11 +283,10 @@ class BenchFigure(SphinxDirective):
         image = nodes.image(uri=f"/{path.relative_to(top).as_posix()}", alt=self.options["alt"])
         figure = nodes.figure("", image)
         caption = nodes.caption()
-        messages = self.state.nested_parse(self.content, self.content_offset, caption)
+        self.state.nested_parse(self.content, self.content_offset, caption)
         if len(caption) and isinstance(caption[0], nodes.paragraph):
             caption.children = caption[0].children
         figure += caption
-        del messages
         return [figure]
 
 
