@@ -38,7 +38,7 @@ else
     "$python" -m venv --clear .venv
 fi
 
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 # setuptools, which builds the package, is in the lock: nothing that is not pinned is downloaded here.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 pwd -P >.venv/ready
