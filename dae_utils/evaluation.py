@@ -130,6 +130,44 @@ def bootstrap(
     return Interval(result.value, result.low, result.high)
 
 
+def bootstrap_mean(
+    values: ArrayLike, n_resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean of a quantity measured on every sample, with its percentile bootstrap interval.
+
+    The samples are drawn anew, with replacement (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        values: shape (n_samples,), or (n_seeds, n_samples), whose mean over the seeds is taken first: one
+            draw of the samples serves all seeds. True and false count as 1 and 0.
+        n_resamples: how many times the samples are drawn anew.
+        confidence: between 0 and 1.
+        seed: decides the draws.
+
+    Returns:
+        The mean, and the interval in which it would lie for other samples drawn in the same way. It says
+        nothing about training again.
+
+    Raises:
+        ValueError: NaN, empty, or another number of axes.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim not in (1, 2):
+        raise ValueError(
+            f"values has shape {values.shape}; (n_samples,) or (n_seeds, n_samples) is expected."
+        )
+    check_scores(values.ravel(), "values")
+    n_resamples = check_count(n_resamples, "n_resamples", least=2)
+    tail = (1 - check_fraction(confidence, "confidence")) / 2
+    of_sample = values if values.ndim == 1 else values.mean(axis=0)
+    generator = np.random.default_rng(seed)
+    draws = [generator.choice(of_sample, len(of_sample)).mean() for _ in range(n_resamples)]
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    # Rounding may put the mean of equal values a hair outside.
+    mean = float(of_sample.mean())
+    return Interval(mean, min(float(low), mean), max(float(high), mean))
+
+
 def bootstrap_problems(
     scores: ArrayLike,
     labels: ArrayLike,

@@ -14,6 +14,7 @@ from dae_utils.evaluation import (
     auroc,
     average_precision,
     bootstrap,
+    bootstrap_mean,
     bootstrap_problems,
     detection_table,
     false_alarm_rate,
@@ -390,3 +391,44 @@ def test_bad_rates_are_refused(arguments):
 def test_precision_needs_a_possible_alarm():
     with pytest.raises(ValueError, match="no alarm is ever raised"):
         precision_at_prevalence(0, 0, 0.5)
+
+
+def test_the_interval_of_a_mean_agrees_with_the_standard_error():
+    values = np.random.default_rng(0).normal(3.0, 2.0, size=4000)
+
+    interval = bootstrap_mean(values)
+
+    assert interval.value == pytest.approx(values.mean())
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    assert interval.high - interval.value == pytest.approx(half, rel=0.15)
+    assert interval.value - interval.low == pytest.approx(half, rel=0.15)
+
+
+def test_the_interval_of_a_mean_agrees_with_scipy():
+    values = np.random.default_rng(1).exponential(size=300)
+
+    interval = bootstrap_mean(values, n_resamples=4000)
+
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=2)
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    assert interval.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
+    assert interval.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
+
+
+def test_seeds_are_averaged_before_samples_are_drawn():
+    values = np.random.default_rng(2).normal(size=(3, 200))
+
+    assert bootstrap_mean(values) == bootstrap_mean(values.mean(axis=0))
+
+
+def test_the_mean_of_equal_values_has_no_width_and_flags_count_as_numbers():
+    assert bootstrap_mean(np.full(7, 0.1)) == Interval(*[pytest.approx(0.1)] * 3)
+    assert bootstrap_mean(np.array([True, False, True, True])).value == 0.75
+
+
+@pytest.mark.parametrize(
+    "values", [[], [np.nan, 1.0], np.zeros((2, 2, 2)), 1.0], ids=["empty", "nan", "axes", "number"]
+)
+def test_a_mean_of_what_is_not_a_row_of_numbers_is_refused(values):
+    with pytest.raises(ValueError, match="values"):
+        bootstrap_mean(values)
