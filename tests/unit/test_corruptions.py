@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from dae_utils import corruptions
 
@@ -16,6 +17,7 @@ ALL = {
     corruptions.move: 2,
     corruptions.turn: 30.0,
     corruptions.cover: 3,
+    corruptions.deform: 1.0,
 }
 
 
@@ -74,7 +76,13 @@ def test_strengths_that_make_no_sense_are_refused(function, strength):
 
 @pytest.mark.parametrize(
     ("function", "strength"),
-    [(corruptions.erase_pixels, 1.1), (corruptions.move, 6), (corruptions.cover, 6), (corruptions.turn, 181)],
+    [
+        (corruptions.erase_pixels, 1.1),
+        (corruptions.move, 6),
+        (corruptions.cover, 6),
+        (corruptions.turn, 181),
+        (corruptions.deform, 11),
+    ],
 )
 def test_strengths_that_go_too_far_are_refused(function, strength):
     with pytest.raises(ValueError, match=r"at most|from 0 to"):
@@ -132,3 +140,95 @@ def test_a_cover_is_a_square_inside_the_image_at_changing_places():
     assert set(lefts) == set(range(6))
     for image, top, left in zip(covered, tops, lefts, strict=True):
         assert image[top : top + 3, left : left + 3].all()
+
+
+STILL = {"degrees": 0.0, "pixels": 0.0, "stretch": 0.0, "shear": 0.0}
+
+
+def deformed(x, seed: int = 0, strength: float = 1.0, **limits) -> np.ndarray:
+    return corruptions.deform(np.random.default_rng(seed), x, strength, **(STILL | limits))
+
+
+@pytest.mark.parametrize("shape", [(6, 13, 9), (4, 8, 11, 3)])
+def test_a_deformation_is_what_scipy_makes_of_the_same_amounts(shape):
+    x, g = images(*shape), np.random.default_rng(7)
+    got = corruptions.deform(
+        np.random.default_rng(7), x, 2.0, degrees=10, pixels=1.5, stretch=0.05, shear=0.1
+    )
+    turns = np.deg2rad(20) * g.uniform(-1, 1, len(x))
+    moves = 3 * g.uniform(-1, 1, (len(x), 2))
+    factors = np.exp(0.1 * g.uniform(-1, 1, (len(x), 2)))
+    slants = 0.2 * g.uniform(-1, 1, len(x))
+    middle = (np.array(shape[1:3]) - 1) / 2
+    for image, result, angle, move, factor, slant in zip(x, got, turns, moves, factors, slants, strict=True):
+        # scipy counts rows first: y before x.
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        matrix = (turn + np.array([[0, 0], [slant, 0]])) * factor[::-1]
+        offset = middle - matrix @ middle + move[::-1]
+        for channel in range(x.shape[3] if x.ndim == 4 else 1):
+            plane, changed = (a[..., channel] if x.ndim == 4 else a for a in (image, result))
+            expected = ndimage.affine_transform(plane, matrix, offset, order=1, mode="grid-constant")
+            # OpenCV before version 5 rounds places to 1/32 of a pixel.
+            np.testing.assert_allclose(changed, expected, atol=0.04)
+
+
+def test_without_limits_nothing_is_deformed_whatever_the_strength():
+    x = images(3, 7, 6)
+    np.testing.assert_allclose(deformed(x, strength=3.0), x, atol=1e-6)
+
+
+def centres(x: np.ndarray) -> np.ndarray:
+    """Return the centre of mass of every image, row and column."""
+    rows, columns = np.mgrid[: x.shape[1], : x.shape[2]]
+    return np.stack([(x * rows).sum((1, 2)), (x * columns).sum((1, 2))], 1) / x.sum((1, 2))[:, np.newaxis]
+
+
+def test_moves_go_up_to_the_limit_along_each_axis_on_their_own():
+    x = np.zeros((500, 21, 25), np.float32)
+    x[:, 10, 12] = 1
+    moved = centres(deformed(x, pixels=4.0)) - (10, 12)
+    assert np.abs(moved).max() == pytest.approx(4, abs=0.1)
+    assert np.abs(moved).max() <= 4 + 1e-4
+    assert np.abs(np.corrcoef(moved.T)[0, 1]) < 0.2
+    assert np.abs(moved.mean(axis=0)).max() < 0.4
+    # Even between the limits: half of them within half the limit.
+    assert (np.abs(moved) < 2).mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_turns_keep_the_middle_and_its_distance():
+    x = np.zeros((300, 21, 21), np.float32)
+    x[:, 10, 17] = 1
+    arms = centres(deformed(x, degrees=40.0)) - 10
+    np.testing.assert_allclose(np.hypot(*arms.T), 7, atol=0.1)
+    angles = np.rad2deg(np.arctan2(*arms.T))
+    assert angles.max() == pytest.approx(40, abs=1.5)
+    assert angles.min() == pytest.approx(-40, abs=1.5)
+
+
+def test_stretching_changes_width_and_height_on_their_own():
+    x = np.zeros((300, 41, 41), np.float32)
+    x[:, 11:30, 11:30] = 1
+    got = deformed(x, stretch=0.2)
+    logs = np.log(np.stack([got[:, :, 20].sum(1), got[:, 20].sum(1)]) / 19)
+    assert np.abs(logs).max() == pytest.approx(0.2, abs=0.02)
+    assert np.abs(np.corrcoef(logs)[0, 1]) < 0.2
+
+
+def test_a_slant_moves_rows_by_their_distance_from_the_middle():
+    x = np.zeros((200, 15, 31), np.float32)
+    x[:, :, 15] = 1
+    got = deformed(x, shear=0.5)
+    columns = (got * np.arange(31)).sum(2) / got.sum(2) - 15
+    np.testing.assert_allclose(columns, columns[:, 14:] / 7 * (np.arange(15) - 7), atol=0.05)
+    assert np.abs(columns[:, 14] / 7).max() == pytest.approx(0.5, abs=0.03)
+
+
+def test_what_comes_in_from_outside_is_empty():
+    assert deformed(np.ones((50, 9, 9)), pixels=5.0).min() == 0
+
+
+@pytest.mark.parametrize("limit", STILL)
+@pytest.mark.parametrize("value", [-0.1, float("nan"), 1000.0])
+def test_limits_of_a_deformation_that_make_no_sense_are_refused(limit, value):
+    with pytest.raises(ValueError, match=limit):
+        deformed(images(1, 5, 5), **{limit: value})
