@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dae_utils.evaluation import Interval, proportion
 from dae_utils.validation import check_count, check_samples
 
-__all__ = ["Retrieval", "linear_probe", "neighbour_probe", "retrieval"]
+__all__ = ["Retrieval", "fit_linear_probe", "linear_probe", "neighbour_probe", "retrieval"]
 
 
 def _checked(features: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray, NDArray]:
@@ -41,9 +41,40 @@ def _checked_both(train, train_labels, test, test_labels) -> tuple[NDArray, NDAr
     test, test_labels = _checked(test, test_labels, "test")
     if train.shape[1] != test.shape[1]:
         raise ValueError(f"train has {train.shape[1]} features, but test has {test.shape[1]}.")
+    _check_classes(train_labels)
+    return train, train_labels, test, test_labels
+
+
+def _check_classes(train_labels: NDArray) -> None:
     if len(np.unique(train_labels)) < 2:
         raise ValueError("train holds one class only, so there is nothing to tell apart.")
-    return train, train_labels, test, test_labels
+
+
+def fit_linear_probe(
+    train: ArrayLike, train_labels: ArrayLike, penalty: float = 1.0, most_steps: int = 200
+) -> Pipeline:
+    """Return a logistic regression on standardised features, fitted; a scikit-learn classifier.
+
+    Args:
+        train: features to learn from, shape (n, ...), made flat; what the classifier is asked about later has
+            to be flat.
+        train_labels: shape (n,), whole numbers.
+        penalty: how strongly large weights are held back; scikit-learn's 1 / C.
+        most_steps: of the solver. A probe that has not settled by then is used as it is: its accuracy hardly
+            moves any more.
+
+    Raises:
+        ValueError: NaN, shapes that do not go together, a single class, or a setting out of range.
+    """
+    train, train_labels = _checked(train, train_labels, "train")
+    _check_classes(train_labels)
+    if not penalty > 0:
+        raise ValueError(f"penalty must be positive, got {penalty}.")
+    most_steps = check_count(most_steps, "most_steps")
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=1 / penalty, max_iter=most_steps))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return classifier.fit(train, train_labels)
 
 
 def linear_probe(
@@ -54,16 +85,15 @@ def linear_probe(
     penalty: float = 1.0,
     most_steps: int = 200,
 ) -> Interval:
-    """Return the accuracy of a logistic regression on standardised features, with its 95 % Wilson interval.
+    """Return the accuracy of a `fit_linear_probe`, with its 95 % Wilson interval.
 
     Args:
         train: features to learn from, shape (n, ...), made flat.
         train_labels: shape (n,), whole numbers.
         test: features to be judged on, shape (m, ...).
         test_labels: shape (m,).
-        penalty: how strongly large weights are held back; scikit-learn's 1 / C.
-        most_steps: of the solver. A probe that has not settled by then is used as it is: its accuracy hardly
-            moves any more.
+        penalty: see `fit_linear_probe`.
+        most_steps: see `fit_linear_probe`.
 
     Returns:
         The share of right answers on `test`, between 0 and 1.
@@ -72,13 +102,7 @@ def linear_probe(
         ValueError: NaN, shapes that do not go together, a single class, or a setting out of range.
     """
     train, train_labels, test, test_labels = _checked_both(train, train_labels, test, test_labels)
-    if not penalty > 0:
-        raise ValueError(f"penalty must be positive, got {penalty}.")
-    most_steps = check_count(most_steps, "most_steps")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=1 / penalty, max_iter=most_steps))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(train, train_labels)
+    classifier = fit_linear_probe(train, train_labels, penalty, most_steps)
     return _accuracy(classifier.predict(test), test_labels)
 
 

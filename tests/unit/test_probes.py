@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from dae_utils.probes import linear_probe, neighbour_probe, retrieval
+from dae_utils.probes import fit_linear_probe, linear_probe, neighbour_probe, retrieval
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,21 @@ def test_the_linear_probe_is_scikit_learns_on_standardised_features(digits):
     assert linear_probe(x * scales, y, x_test * scales, y_test).value == pytest.approx(
         linear_probe(*digits).value, abs=0.005
     )
+
+
+def test_a_fitted_probe_can_be_asked_about_other_features(digits):
+    x, y, x_test, y_test = digits
+    probe = fit_linear_probe(x, y)
+    assert probe.score(x_test, y_test) == pytest.approx(linear_probe(*digits).value)
+    assert probe.score(np.zeros_like(x_test), y_test) < 0.3
+    with pytest.raises(ValueError, match="one class"):
+        fit_linear_probe(x, np.zeros_like(y))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_probe_that_has_not_settled_is_used_without_a_warning(digits):
+    x, y, x_test, y_test = digits
+    assert fit_linear_probe(x, y, most_steps=3).score(x_test, y_test) > 0.5
 
 
 def test_the_neighbour_probe_is_scikit_learns(digits):
