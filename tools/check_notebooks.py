@@ -50,6 +50,13 @@ MACHINE_PATH = re.compile(
 # A result with one of these words in its key is a fraction.
 _FRACTIONS = {"auroc", "auc", "ap", "rate", "rates", "accuracy", "precision", "recall", "f1"}
 
+# Code, formulas, roles other than citations, and addresses.
+_NOT_PROSE = re.compile(
+    r"\$\$.*?\$\$|\$[^$\n]+\$|\{(?!cite)[\w:-]+\}`[^`]*`|(?<!\})`[^`]*`|https?://\S+", flags=re.DOTALL
+)
+_NUMBER_IN_PROSE = re.compile(r"(?<![\w.,/:-])(\d+\.\d+(?!\.?\d)|\d+(?= ?%))( ?%)?")
+_NUMBER_IN_CODE = re.compile(r"(?<![\w.])(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?", flags=re.IGNORECASE)
+
 
 def foreign_names(text: str) -> list[str]:
     """Return the paths of one machine and the package registries' host names that a text holds."""
@@ -177,6 +184,64 @@ def _results(path: Path, notebook: NotebookNode) -> list[str]:
     ]
 
 
+def _figures(path: Path, notebook: NotebookNode) -> list[str]:
+    faults = []
+    for number, cell in enumerate(code_cells(notebook), 1):
+        shows_image = "remove-output" not in cell.metadata.get("tags", []) and any(
+            kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {})
+        )
+        if not shows_image:
+            continue
+        settings = cell.metadata.get("mystnb", {})
+        wanted = {
+            "alternative text": settings.get("image", {}).get("alt"),
+            "caption": settings.get("figure", {}).get("caption"),
+            "name": settings.get("figure", {}).get("name"),
+        }
+        # A folded solution's figure is described by the solution.
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            wanted = {"alternative text": wanted["alternative text"]}
+        faults += [
+            f"the figure of code cell {number} ({_first_line(cell)}) has no {what}: add it to the metadata"
+            for what, text in wanted.items()
+            if not (isinstance(text, str) and text.strip())
+        ]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            directives = re.findall(r"```+\{(?:glue:)?(?:figure|image)\}.*?```", cell.source, flags=re.DOTALL)
+            faults += [
+                f"{directive.splitlines()[0]} has no :alt:: say what there is to see"
+                for directive in directives
+                if not re.search(r"^:alt: *\S", directive, flags=re.MULTILINE)
+            ]
+    return faults
+
+
+def _prose_numbers(path: Path, notebook: NotebookNode) -> list[str]:
+    """Find results typed into the text: they would stay when a new run gives others.
+
+    A number with a decimal point or a per cent sign has to be glued, or to be a setting, which stands in the
+    code too, or to be cited, with its source in the same sentence. The level of the intervals, 95 %, is a
+    convention of the book.
+    """
+    settings = {0.95}
+    for cell in code_cells(notebook):
+        settings |= {float(number.replace("_", "")) for number in _NUMBER_IN_CODE.findall(cell.source)}
+    faults = []
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        for sentence in re.split(r"(?<=[.;:!?])\s+|\n{2,}", _NOT_PROSE.sub(" ", cell.source)):
+            if "{cite" in sentence:
+                continue
+            for text, per_cent in _NUMBER_IN_PROSE.findall(sentence):
+                value = float(text) / 100 if per_cent else float(text)
+                if not any(math.isclose(value, setting) for setting in settings):
+                    shown = f"{text} %" if per_cent else text
+                    faults.append(f"{shown!r} is typed into the text ({sentence.strip()[:50]!r}): glue it")
+    return faults
+
+
 CHECKS: dict[str, Callable[[Path, NotebookNode], list[str]]] = {
     "outputs come from this code": _code,
     "every cell ran once, in order": _order,
@@ -184,6 +249,8 @@ CHECKS: dict[str, Callable[[Path, NotebookNode], list[str]]] = {
     "outputs are tidy": _tidy_outputs,
     "cells are short": _short_cells,
     "prose before every cell": _prose,
+    "figures are described": _figures,
+    "numbers in the text come from the run": _prose_numbers,
     "the run is recorded": _record,
     "versions are those of the lock": _versions,
     "results are written": _results,

@@ -209,6 +209,32 @@ def no_keras(notebook):
     del notebook.metadata["dae"]["versions"]["keras"]
 
 
+def show_figure(notebook):
+    notebook.cells[4].outputs.append(shown("iVBORw0KGgo=", "image/png"))
+
+
+def figure_without_alt(notebook):
+    show_figure(notebook)
+    notebook.cells[4].metadata["mystnb"] = {"figure": {"caption": "A curve.", "name": "fig-curve"}}
+
+
+def empty_alt(notebook):
+    figure_without_alt(notebook)
+    notebook.cells[4].metadata["mystnb"]["image"] = {"alt": " "}
+
+
+def directive_without_alt(notebook):
+    notebook.cells[3].source = "```{glue:figure} result\n:name: fig-result\n\nWhat it shows.\n```"
+
+
+def typed_result(notebook):
+    notebook.cells[3].source = "The network reaches 0.987 here."
+
+
+def typed_share(notebook):
+    notebook.cells[3].source = "Of the anomalies 87 % are found, `0.87` in all."
+
+
 @pytest.mark.parametrize(
     ("spoil", "check", "words"),
     [
@@ -232,6 +258,13 @@ def no_keras(notebook):
         (long_cell, "cells are short", "code cell 1 has 16 lines, the limit is 15"),
         (no_prose_between, "prose before every cell", "code cell 2 (print(x + 1))"),
         (blank_prose, "prose before every cell", "code cell 2 (print(x + 1))"),
+        (show_figure, "figures are described", "code cell 2 (print(x + 1)) has no alternative text"),
+        (show_figure, "figures are described", "code cell 2 (print(x + 1)) has no caption"),
+        (figure_without_alt, "figures are described", "has no alternative text"),
+        (empty_alt, "figures are described", "has no alternative text"),
+        (directive_without_alt, "figures are described", "{glue:figure} result has no :alt:"),
+        (typed_result, "numbers in the text come from the run", "'0.987' is typed"),
+        (typed_share, "numbers in the text come from the run", "'87 %' is typed"),
         (no_seconds, "the run is recorded", "'seconds'"),
         (fewer_times, "the run is recorded", "times 1 of 2"),
         (no_date, "the run is recorded", "no date"),
@@ -249,6 +282,38 @@ def test_each_fault_is_found(tmp_path, spoil, check, words):
 
     assert any(words in fault for fault in faults), faults
     assert all(f"01_toy: {fault}" in problems(path) for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It reaches {glue:text}`area:.3f` with $\\alpha = 0.05$ and `rate=0.37`.",
+        "The published area is 0.899 {cite:p}`kim2020rapp`.",
+        "The bars are 95 % intervals of 3 seeds.",
+        "Version 1.2.3, and 10 000 images.",
+        "A setting of the code, 0.125, or 12.5 %.",
+    ],
+    ids=["glued", "cited", "level", "no results", "setting"],
+)
+def test_numbers_that_may_stand_in_the_text(tmp_path, text):
+    notebook = a_good_notebook()
+    notebook.cells[2].source = "x = 1\nrate = .125"
+    notebook.cells[3].source = text
+
+    path = write(tmp_path, notebook)
+
+    assert CHECKS["numbers in the text come from the run"](path, notebook) == []
+
+
+def test_described_figures_pass(tmp_path):
+    notebook = a_good_notebook()
+    show_figure(notebook)
+    figure = {"caption": "A curve.", "name": "fig-curve"}
+    notebook.cells[4].metadata["mystnb"] = {"figure": figure, "image": {"alt": "A rising curve."}}
+    notebook.cells[3].source = "```{glue:figure} result\n:alt: Two bars.\n\nWhat it shows.\n```"
+    path = write(tmp_path, notebook)
+
+    assert CHECKS["figures are described"](path, notebook) == []
 
 
 @pytest.mark.parametrize(
