@@ -181,7 +181,12 @@ def test_a_stopped_run_leaves_everything_as_it_was_and_no_kernel(tmp_path, stop)
     )
     before = path.read_bytes()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.execute", str(path)], cwd=PROJECT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tools.execute", str(path)],
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background of a shell would hand down that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for((tmp_path / "pid").exists)
     time.sleep(1)
