@@ -206,14 +206,13 @@ def _figures(path: Path, notebook: NotebookNode) -> list[str]:
             for what, text in wanted.items()
             if not (isinstance(text, str) and text.strip())
         ]
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            directives = re.findall(r"```+\{(?:glue:)?(?:figure|image)\}.*?```", cell.source, flags=re.DOTALL)
-            faults += [
-                f"{directive.splitlines()[0]} has no :alt:: say what there is to see"
-                for directive in directives
-                if not re.search(r"^:alt: *\S", directive, flags=re.MULTILINE)
-            ]
+    for text in _texts(notebook):
+        directives = re.findall(r"```+\{(?:glue:)?(?:figure|image)\}.*?```", text, flags=re.DOTALL)
+        faults += [
+            f"{directive.splitlines()[0]} has no :alt:: say what there is to see"
+            for directive in directives
+            if not re.search(r"^:alt: *\S", directive, flags=re.MULTILINE)
+        ]
     return faults
 
 
@@ -228,10 +227,8 @@ def _prose_numbers(path: Path, notebook: NotebookNode) -> list[str]:
     for cell in code_cells(notebook):
         settings |= {float(number.replace("_", "")) for number in _NUMBER_IN_CODE.findall(cell.source)}
     faults = []
-    for cell in notebook.cells:
-        if cell.cell_type != "markdown":
-            continue
-        for sentence in re.split(r"(?<=[.;:!?])\s+|\n{2,}", _NOT_PROSE.sub(" ", cell.source)):
+    for prose in _texts(notebook):
+        for sentence in re.split(r"(?<=[.;:!?])\s+|\n{2,}", _NOT_PROSE.sub(" ", prose)):
             if "{cite" in sentence:
                 continue
             for text, per_cent in _NUMBER_IN_PROSE.findall(sentence):
@@ -299,6 +296,10 @@ def _result_faults(key: str, entry: Any) -> list[str]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _texts(notebook: NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
 
 
 def _outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:

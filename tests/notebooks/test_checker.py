@@ -383,7 +383,7 @@ def test_the_digest_is_about_code_alone():
     "text",
     [
         "~/.cache/deep-autoencoders/mnist.npz",
-        "notebooks/root/work/file.txt",
+        "/".join(("notebooks", "root", "work", "file.txt")),
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
         "accuracy 3/4, home/away",
     ],
