@@ -1,9 +1,13 @@
 """Runs the notebooks in the ``full`` profile and stores their outputs in them.
 
-``python -m tools.execute [--force] [NOTEBOOK ...]``: one notebook at a time, in order. A notebook whose
-outputs already come from exactly its code is skipped, so a series which was stopped goes on where it was.
-A notebook's file is replaced only by a run that came to its end: any other leaves it, and its results, as
-they were.
+``python -m tools.execute [--force] [--mend] [NOTEBOOK ...]``: one notebook at a time, in order. A notebook
+whose outputs already come from exactly its code is skipped, so a series which was stopped goes on where it
+was. A notebook's file is replaced only by a run that came to its end: any other leaves it, and its results,
+as they were.
+
+With ``--mend`` a cell that fails does not end the run. The kernel waits until its author has saved the
+notebook again, with that cell mended and the code before it unchanged, and goes on from there: an hour of
+training is not lost to a mistake in the last cell. What the cell did before its error stays done.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,6 +54,7 @@ KERNEL_SETTINGS = {
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
 SECONDS_BETWEEN_MEMORY_READINGS = 0.25
+SECONDS_BETWEEN_LOOKS_FOR_A_MEND = 0.5
 LINES_OF_AN_ERROR = 12
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -88,8 +93,16 @@ class MemoryWatch:
                 return
 
 
-def run_notebook(path: Path) -> NotebookNode:
+# What to do about a failed cell: given its index and the error, return the notebook with that cell mended.
+Mend = Callable[[int, "RunFailedError"], NotebookNode]
+
+
+def run_notebook(path: Path, mend: Mend | None = None) -> NotebookNode:
     """Run a notebook from top to bottom in a kernel of its own and return it with its new outputs and record.
+
+    Args:
+        path: of the notebook.
+        mend: asked for a mended notebook when a cell fails; without it the run ends there.
 
     Raises:
         RunFailedError: a cell ended with an error, or the kernel died.
@@ -108,14 +121,14 @@ def run_notebook(path: Path) -> NotebookNode:
     with client.setup_kernel(env={**os.environ, **KERNEL_SETTINGS}):
         memory = MemoryWatch(client.km.provisioner.pid)
         try:
-            cells_seconds = _run_cells(client, notebook)
+            cells_seconds, seconds_waited = _run_cells(client, notebook, mend)
         except DeadKernelError as error:
             raise RunFailedError(
                 f"the kernel died, with {memory.stop()} MB in use: often the machine's memory is full"
             ) from error
         finally:
             peak = memory.stop()
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - seconds_waited
 
     normalise(notebook)
     notebook.metadata["dae"] = {
@@ -132,33 +145,58 @@ def run_notebook(path: Path) -> NotebookNode:
     return notebook
 
 
-def _run_cells(client: NotebookClient, notebook: NotebookNode) -> list[float]:
-    """Run the code cells in order, say how it goes, and return the seconds that each took."""
+def _run_cells(
+    client: NotebookClient, notebook: NotebookNode, mend: Mend | None
+) -> tuple[list[float], float]:
+    """Run the code cells in order and say how it goes.
+
+    Returns the seconds that each took, and those spent waiting for mends.
+    """
     cells_seconds: list[float] = []
-    count = len(code_cells(notebook))
-    for index, cell in enumerate(notebook.cells):
+    seconds_waited, index = 0.0, 0
+    while index < len(notebook.cells):
+        cell = notebook.cells[index]
         if cell.cell_type != "code":
+            index += 1
             continue
         if not cell.source.strip():
             cell.outputs, cell.execution_count = [], None
+            index += 1
             continue
-        number = len(cells_seconds) + 1
+        number, count = len(cells_seconds) + 1, len(code_cells(notebook))
         first_line = cell.source.strip().splitlines()[0][:60]
         print(f"  cell {number:3} of {count}  {first_line:60}", end="", flush=True)
         started = time.perf_counter()
         try:
             client.execute_cell(cell, index, execution_count=number)
         except CellExecutionError as error:
-            raise RunFailedError(
+            failure = RunFailedError(
                 f"cell {number} of {count} failed ({first_line}):\n{_last_lines(error.traceback)}"
-            ) from error
+            )
+            if mend is None:
+                raise failure from error
+            waiting_since = time.perf_counter()
+            index = _take_over(notebook, mend(index, failure), index)
+            seconds_waited += time.perf_counter() - waiting_since
+            continue
         cells_seconds.append(round(time.perf_counter() - started, 2))
         print(f"{cells_seconds[-1]:9.1f} s", flush=True)
         for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr":
                 # Not stored, but the author has to see it.
                 print("    stderr: " + output.text.strip().replace("\n", "\n    "), file=sys.stderr)
-    return cells_seconds
+        index += 1
+    return cells_seconds, seconds_waited
+
+
+def _take_over(notebook: NotebookNode, mended: NotebookNode, failed: int) -> int:
+    """Put the cells of a mended notebook in place, with the outputs so far; return where the run goes on."""
+    done = [cell for cell in notebook.cells[:failed] if cell.cell_type == "code"]
+    places = [place for place, cell in enumerate(mended.cells) if cell.cell_type == "code"]
+    for cell, place in zip(done, places, strict=False):
+        mended.cells[place].update(outputs=cell.outputs, execution_count=cell.execution_count)
+    notebook.cells = mended.cells
+    return places[len(done)]
 
 
 def normalise(notebook: NotebookNode) -> None:
@@ -204,22 +242,66 @@ def store(notebook: NotebookNode, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def execute(path: Path) -> None:
+def execute(path: Path, wait_for_mends: bool = False) -> None:
     """Run one notebook, replace its file by the executed one, and print its time and peak memory.
+
+    Args:
+        path: of the notebook.
+        wait_for_mends: whether a failed cell may be mended, see the top of this file.
 
     Raises:
         RunFailedError: it did not come to its end, or was edited meanwhile. File and results are as before.
     """
     with _results_kept_on_failure(path):
-        before = path.read_bytes()
-        notebook = run_notebook(path)
-        if path.read_bytes() != before:
+        expected = path.read_bytes()
+
+        def mend(failed: int, failure: RunFailedError) -> NotebookNode:
+            nonlocal expected
+            notebook = _wait_for_mend(path, expected, failed, failure)
+            expected = path.read_bytes()
+            return notebook
+
+        notebook = run_notebook(path, mend if wait_for_mends else None)
+        if path.read_bytes() != expected:
             raise RunFailedError(
                 "the file was edited during the run, so its outputs are given up: run it again"
             )
         store(notebook, path)
     record = notebook.metadata["dae"]
     print(f"  done in {record['seconds']:.0f} s, peak memory {record['peak_memory_mb']} MB")
+
+
+def _wait_for_mend(path: Path, contents: bytes, failed: int, failure: RunFailedError) -> NotebookNode:
+    """Return the notebook as soon as its file has other code from the failed cell on, and from there only.
+
+    Raises:
+        RunFailedError: it was saved with other code before the failed cell.
+    """
+    print(f"\n{path.stem}: {failure}", file=sys.stderr)
+    print(
+        f"{path.stem}: mend that cell and save the notebook, and the run goes on; Ctrl-C gives it up",
+        file=sys.stderr,
+        flush=True,
+    )
+    before = _sources(nbformat.reads(contents.decode(), as_version=4).cells[:failed])
+    known = contents
+    while True:
+        time.sleep(SECONDS_BETWEEN_LOOKS_FOR_A_MEND)
+        if (now := path.read_bytes()) == known:
+            continue
+        known = now
+        try:
+            notebook = read_notebook(path)
+        except ValueError:
+            continue  # an editor that is still writing it
+        sources = _sources(notebook.cells)
+        if sources[: len(before)] != before or len(sources) == len(before):
+            raise RunFailedError("code before the failed cell was changed, so its outputs are given up")
+        return notebook
+
+
+def _sources(cells: list[NotebookNode]) -> list[str]:
+    return [cell.source for cell in cells if cell.cell_type == "code"]
 
 
 @contextmanager
@@ -291,6 +373,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what the command line names; return 0, 1 when a notebook failed, or 130 when stopped."""
     parser = argparse.ArgumentParser(prog="python -m tools.execute", description=__doc__)
     parser.add_argument("--force", action="store_true", help="run even what is up to date")
+    parser.add_argument("--mend", action="store_true", help="wait for the author when a cell fails")
     parser.add_argument("notebook", nargs="*", help="a notebook's name or path (these are run in any case)")
     options = parser.parse_args(arguments)
     try:
@@ -306,7 +389,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         print(f"{path.stem}: running")
         try:
-            execute(path)
+            execute(path, options.mend)
         except RunFailedError as error:
             print(f"\n{path.stem}: {error}\n{path.stem}: the file is as it was before", file=sys.stderr)
             failed.append(path.stem)

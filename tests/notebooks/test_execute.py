@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import nbformat
@@ -155,6 +156,52 @@ def test_a_failed_run_leaves_everything_as_it_was(tmp_path, capfd, source, words
     assert path.read_bytes() == before
     assert results_file(path).read_text() == '{"earlier": 1}'
     assert sorted(file.name for file in tmp_path.iterdir()) == ["01_toy.ipynb", "results"]
+
+
+def saved_in_the_middle(path, sources):
+    """Save other code cells as soon as the run has left a file that says it is at the second of them."""
+    wait_for((path.parent / "failed").exists)
+    time.sleep(0.5)
+    notebook = read_notebook(path)
+    notebook.cells.insert(0, new_markdown_cell("A new sentence."))
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell, source in zip(codes, sources, strict=True):
+        cell.source = source
+    nbformat.write(notebook, path)
+
+
+@pytest.mark.parametrize("changes_what_ran", [False, True])
+def test_a_mended_cell_goes_on_in_the_same_kernel(tmp_path, capfd, changes_what_ran):
+    first = f"{WRITE_RESULTS}\nmark = object()\nprint(id(mark))"
+    bad = "open('failed', 'w').close()\n1 / 0"
+    path = write(tmp_path, first, bad, "print('end')")
+    before = "pass" if changes_what_ran else first
+    arguments = (path, (before, "print(id(mark))", "print('end')"))
+    author = threading.Thread(target=saved_in_the_middle, args=arguments)
+    author.start()
+
+    code = execute.main(["--mend", str(path)])
+
+    author.join()
+    said = capfd.readouterr().err
+    assert "cell 2 of 3 failed" in said
+    assert "mend that cell" in said
+    notebook = read_notebook(path)
+    outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    if changes_what_ran:
+        assert code == 1
+        assert "code before the failed cell was changed" in said
+        assert outputs == [[], [], []]
+        assert not results_file(path).exists()
+    else:
+        assert code == 0
+        assert outputs[0][0].text == outputs[1][0].text
+        assert outputs[2][0].text == "end\n"
+        assert notebook.cells[0].source == "A new sentence."
+        counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+        assert counts == [1, 2, 3]
+        assert len(notebook.metadata["dae"]["cells_seconds"]) == 3
+        assert is_current(path, notebook)
 
 
 def test_a_failed_first_run_leaves_no_results(tmp_path):
