@@ -57,6 +57,15 @@ def test_average_precision_by_hand():
     assert average_precision([1, 0, 1, 0], [4, 3, 2, 1]) == pytest.approx((1 + 2 / 3) / 2)
 
 
+def test_a_perfect_average_precision_is_one_and_not_a_hair_more():
+    labels = np.repeat([0, 1], 43)  # one of the sizes at which scikit-learn's sum ends above 1
+
+    assert average_precision_score(labels, np.arange(86)) > 1
+    assert average_precision(labels, np.arange(86)) == 1
+    interval = bootstrap(labels, np.arange(86), "average_precision")
+    assert interval.low <= interval.value <= interval.high
+
+
 @settings(deadline=None)
 @given(tied_problem())
 def test_auroc_needs_only_the_order(problem):
