@@ -70,12 +70,16 @@ def test_every_make_command_in_the_readme_exists():
 
 def test_every_setting_in_the_readme_is_read_somewhere():
     named = set(re.findall(r"\bDAE_[A-Z_]+\b", read("README.md")))
-    sources = [name for name in tracked_files() if name.startswith(("dae_utils/", "tests/", "tools/"))]
+    sources = [
+        name for name in tracked_files() if name.startswith(("dae_utils/", "tests/", "tools/", "notebooks/"))
+    ]
     code = "\n".join(
-        read(name) for name in sources if name.endswith((".py", ".sh")) and name != "tests/test_project.py"
+        read(name)
+        for name in sources
+        if name.endswith((".py", ".sh", ".ipynb")) and name != "tests/test_project.py"
     )
 
-    wanted = "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_PROGRESS DAE_CHROMIUM"
+    wanted = "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_KAGGLE_DIR DAE_PROGRESS DAE_CHROMIUM"
     assert named == set(wanted.split())
     assert [name for name in sorted(named) if name not in code] == []
 
@@ -83,7 +87,7 @@ def test_every_setting_in_the_readme_is_read_somewhere():
 def test_the_set_up_page_has_the_same_settings_as_the_readme():
     readme, page = (settings_table(read(name)) for name in ("README.md", "book/setup.md"))
 
-    assert len(readme) == 6
+    assert len(readme) == 7
     assert page == readme
 
 
