@@ -257,8 +257,7 @@ def execute(path: Path, wait_for_mends: bool = False) -> None:
 
         def mend(failed: int, failure: RunFailedError) -> NotebookNode:
             nonlocal expected
-            notebook = _wait_for_mend(path, expected, failed, failure)
-            expected = path.read_bytes()
+            expected, notebook = _wait_for_mend(path, expected, failed, failure)
             return notebook
 
         notebook = run_notebook(path, mend if wait_for_mends else None)
@@ -271,8 +270,10 @@ def execute(path: Path, wait_for_mends: bool = False) -> None:
     print(f"  done in {record['seconds']:.0f} s, peak memory {record['peak_memory_mb']} MB")
 
 
-def _wait_for_mend(path: Path, contents: bytes, failed: int, failure: RunFailedError) -> NotebookNode:
-    """Return the notebook as soon as its file has other code from the failed cell on, and from there only.
+def _wait_for_mend(
+    path: Path, contents: bytes, failed: int, failure: RunFailedError
+) -> tuple[bytes, NotebookNode]:
+    """Return file and notebook as soon as it is saved again, with the code before the failed cell unchanged.
 
     Raises:
         RunFailedError: it was saved with other code before the failed cell.
@@ -284,20 +285,20 @@ def _wait_for_mend(path: Path, contents: bytes, failed: int, failure: RunFailedE
         flush=True,
     )
     before = _sources(nbformat.reads(contents.decode(), as_version=4).cells[:failed])
-    known = contents
     while True:
         time.sleep(SECONDS_BETWEEN_LOOKS_FOR_A_MEND)
-        if (now := path.read_bytes()) == known:
+        if (now := path.read_bytes()) == contents:
             continue
-        known = now
+        contents = now
         try:
-            notebook = read_notebook(path)
+            # From the bytes that were just read: the file itself may be saved once more meanwhile.
+            notebook = nbformat.reads(contents.decode(), as_version=4)
         except ValueError:
             continue  # an editor that is still writing it
         sources = _sources(notebook.cells)
         if sources[: len(before)] != before or len(sources) == len(before):
             raise RunFailedError("code before the failed cell was changed, so its outputs are given up")
-        return notebook
+        return contents, notebook
 
 
 def _sources(cells: list[NotebookNode]) -> list[str]:
