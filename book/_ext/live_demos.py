@@ -19,6 +19,7 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,12 +41,21 @@ BUILDERS = ("html", "dirhtml")  # an e-book and a single long page for printing 
 Data = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
 class Demo:
-    """What belongs to one file: the demo's script, how its picture is drawn, and words for the picture."""
+    """What belongs to one file.
 
-    def __init__(self, script: str, draw: Callable[[Data], Any], alt: str) -> None:
-        """Keep the three; `draw` takes what `read` returns and gives a matplotlib figure."""
-        self.script, self.draw, self.alt = script, draw, alt
+    Attributes:
+        script: the demo's script below `book/_static/live`, without its ending.
+        name: what the demo is called by a reader's screen reader.
+        draw: takes what `read` returns and gives the picture, a matplotlib figure.
+        alt: words for the picture.
+    """
+
+    script: str
+    name: str
+    draw: Callable[[Data], Any]
+    alt: str
 
 
 # --- reading and computing --------------------------------------------------------------------------------
@@ -282,43 +292,51 @@ def draw_strip(data: Data) -> Any:
 DEMOS = {
     "01_digit": Demo(
         "digit",
+        "Draw a digit",
         draw_digit,
         "Two rows of three small pictures: a digit, the network's copy of it, and where they differ. The"
         " digit that the network has learnt is copied well; the other one is not, and its score is higher.",
     ),
     "01_scores": Demo(
         "scores",
+        "Move a threshold",
         draw_scores,
         "Two overlapping histograms of the reconstruction error, of the normal digit on the left and of the "
         "others on the right, with a vertical line at the threshold.",
     ),
     "02_denoise": Demo(
         "photo",
+        "Noise on a colour image",
         draw_photo,
         "A landscape with a striped ball three times: intact, with noise, and as the network repaired it.",
     ),
     "03_denoise": Demo(
         "clothes",
+        "Damage a garment",
         draw_clothes,
         "A garment three times: intact, with a square cut out, and as the network repaired it.",
     ),
     "06_strip": Demo(
         "strip",
+        "Heartbeats scored as they go by",
         draw_strip,
         "Six seconds of a simulated heart signal in two leads, with a letter over each beat, N if normal.",
     ),
     "07_neighbours_fashion": Demo(
         "neighbours",
+        "Nearest neighbours of a garment",
         draw_neighbours,
         "A garment with its five nearest neighbours in the code, and below with its five nearest in pixels.",
     ),
     "07_neighbours_mnist": Demo(
         "neighbours",
+        "Nearest neighbours of a digit",
         draw_neighbours,
         "A digit with its five nearest neighbours in the code, and below with its five nearest in pixels.",
     ),
     "07_walk": Demo(
         "walk",
+        "Walk through a code of two numbers",
         draw_walk,
         "A cloud of points in ten colours, one for each image's code of two numbers, and beside it the image "
         "that is decoded from the cross in the middle.",
@@ -403,7 +421,7 @@ class Live(SphinxDirective):
             uri=f"/{target.relative_to(top).as_posix()}", alt=self.options.get("alt", demo.alt)
         )
         figure = nodes.figure("", image, caption)
-        place = live_demo("", figure, demo=name, script=demo.script, label="Live demo")
+        place = live_demo("", figure, demo=name, script=demo.script, label=demo.name)
         number = self.env.temp_data[f"live {name}"] = self.env.temp_data.get(f"live {name}", 0) + 1
         place["ids"].append(f"live-{name.replace('_', '-')}" + (f"-{number}" if number > 1 else ""))
         return [place]

@@ -238,7 +238,7 @@ daeLive.demo("digit", ({ stage, model, run }) => {
         el(
           "div",
           { class: "live-row" },
-          tools.choice("Pen", [["draw", "Draw"], ["rub", "Rub out"]], "draw", (value) => {
+          tools.choice("What the pen does", [["draw", "Draw"], ["rub", "Rub out"]], "draw", (value) => {
             erasing = value === "rub";
           }),
           tools.button("Clear", clear)

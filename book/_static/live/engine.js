@@ -268,11 +268,9 @@
       const stage = document.createElement("div");
       stage.className = "live-stage";
       const figure = root.querySelector("figure") || root;
-      const picture = figure.querySelector("img");
       figure.insertBefore(stage, figure.querySelector("figcaption"));
       root.dataset.state = "live";
       builders.get(kind)({ root, stage, name, model: get(name), run: (input) => run(name, input) });
-      if (picture) picture.setAttribute("aria-hidden", "true");
       const focused = document.activeElement === root;
       root.removeAttribute("tabindex");
       if (focused) {

@@ -67,6 +67,13 @@
     return { nodes: [seen, heard], seen, say, quietly };
   };
 
+  // What damage and repair did to an image, in words.
+  tools.errors = function (before, after) {
+    const start = `Mean squared error: damaged ${tools.score(before)}, repaired ${tools.score(after)}`;
+    if (after <= before) return `${start}, ${tools.percent(1 - after / before)} less.`;
+    return `${start}. The repair does more harm than the damage.`;
+  };
+
   /* ---- Colours of the theme ---- */
 
   tools.colours = function (node) {
@@ -170,6 +177,16 @@
     return { node, redraw, paint };
   };
 
+  // Text with a rim in the colour of the page, so that it can be read on anything.
+  tools.label = function (context, text, x, y, colours) {
+    context.lineJoin = "round";
+    context.lineWidth = 4;
+    context.strokeStyle = colours.ground;
+    context.strokeText(text, x, y);
+    context.fillStyle = colours.text;
+    context.fillText(text, x, y);
+  };
+
   // Where a pointer is on a node, from 0 to 1 in both directions.
   tools.place = function (event, node) {
     const box = node.getBoundingClientRect();
@@ -231,10 +248,9 @@
       input.setAttribute("aria-valuetext", output.textContent);
     };
     input.addEventListener("input", () => {
-      tell();
       oninput(Number(input.value));
+      tell();
     });
-    input.addEventListener("keydown", (event) => event.stopPropagation());
     const node = el("div", { class: "live-slider" }, el("label", { for: id }, name), input, output);
     return {
       node,
@@ -256,7 +272,6 @@
       ...options.map(([value, text]) => {
         const radio = el("input", { type: "radio", name, value, checked: value === chosen });
         radio.addEventListener("change", () => onchange(value));
-        radio.addEventListener("keydown", (event) => event.stopPropagation());
         return el("label", {}, radio, el("span", {}, text));
       })
     );
