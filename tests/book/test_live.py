@@ -175,7 +175,7 @@ class Demo:
         if not self.phone:
             place.click()
             return
-        # The browser makes a click of a tap in its own time, and on a busy machine takes one for a long press;
+        # The browser makes a click of a tap in its own time, and on a busy machine takes it for a long press;
         # a person taps again then.
         for _ in range(3):
             self.page.evaluate(
