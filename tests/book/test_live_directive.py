@@ -15,6 +15,8 @@ from bs4 import BeautifulSoup
 from page_checks import PROJECT
 from PIL import Image
 from sphinx.application import Sphinx
+from sphinx.util.console import nocolor
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from dae_utils import live
 from dae_utils.profiles import Profile
@@ -23,6 +25,7 @@ sys.path.insert(0, str(PROJECT / "book" / "_ext"))
 
 import live_demos
 
+OTHER = "---\norphan: true\n---\n\n# Other\n\nNo demo.\n"
 CLASSES = {"class_names": "|".join("abcdefghij")}
 
 
@@ -108,18 +111,11 @@ def build(folder: Path, builder: str = "html", **pages: str) -> tuple[Path, str]
         "version": "1",
     }
     out = folder / "_build" / builder
-    app = Sphinx(
-        folder,
-        None,
-        out,
-        folder / "_build" / "trees",
-        builder,
-        confoverrides=settings,
-        status=None,
-        warning=warnings,
-        freshenv=False,
-    )
-    app.build()
+    trees = folder / "_build" / "trees"
+    nocolor()
+    with patch_docutils(str(folder)), docutils_namespace():
+        app = Sphinx(folder, None, out, trees, builder, confoverrides=settings, status=None, warning=warnings)
+        app.build()
     return out, warnings.getvalue()
 
 
@@ -136,7 +132,7 @@ def soup(file: Path) -> BeautifulSoup:
 @pytest.mark.parametrize("name", sorted(live_demos.DEMOS))
 def test_every_demo_leaves_a_picture_and_a_place(tmp_path, name):
     export(tmp_path, name)
-    out, warnings = build(tmp_path, index=directive(name) + "\n[](other.md)\n", other="# Other\n\nNo demo.\n")
+    out, warnings = build(tmp_path, index=directive(name) + "\n[](other.md)\n", other=OTHER)
     assert warnings == ""
     page = soup(out / "index.html")
     place = page.select_one("div.dae-live")
