@@ -16,6 +16,7 @@ Only pages with a demo load the engine; the data goes to ``_static/live/data`` o
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 EXPORTS = "notebooks/live"
 PICTURES = "_build/live_pictures"
+SCRIPTS = Path(__file__).resolve().parents[1] / "_static" / "live"
 BUILDERS = ("html", "dirhtml")  # an e-book and a single long page for printing have the picture
 
 Data = Mapping[str, Any]
@@ -357,6 +359,11 @@ def picture(name: str, source: Path, target: Path) -> None:
     plt.close(figure)
 
 
+def digest(*files: Path) -> str:
+    """Return a few characters that change with the files, so that no browser mixes old and new ones."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+
+
 # --- Sphinx -----------------------------------------------------------------------------------------------
 
 
@@ -373,7 +380,13 @@ def open_place(writer: HTML5Translator, node: live_demo) -> None:
                 "div",
                 CLASS="dae-live",
                 role="group",
-                **{"aria-label": node["label"], "data-live": node["demo"], "data-demo": node["script"]},
+                **{
+                    "aria-label": node["label"],
+                    "data-live": node["demo"],
+                    "data-demo": node["script"],
+                    "data-version": node["version"],
+                    "data-scripts": digest(*sorted(SCRIPTS.glob("*.js"))),
+                },
             )
         )
 
@@ -421,7 +434,7 @@ class Live(SphinxDirective):
             uri=f"/{target.relative_to(top).as_posix()}", alt=self.options.get("alt", demo.alt)
         )
         figure = nodes.figure("", image, caption)
-        place = live_demo("", figure, demo=name, script=demo.script, label=demo.name)
+        place = live_demo("", figure, demo=name, script=demo.script, label=demo.name, version=digest(source))
         number = self.env.temp_data[f"live {name}"] = self.env.temp_data.get(f"live {name}", 0) + 1
         place["ids"].append(f"live-{name.replace('_', '-')}" + (f"-{number}" if number > 1 else ""))
         return [place]

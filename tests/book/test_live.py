@@ -896,20 +896,19 @@ def test_the_code_is_walked(browser, http, size):
 
     def check(place: Demo) -> np.ndarray:
         point = np.array([float(x) for x in place.data("point").split(",")])
-        # The point is noted with two decimals, which may show in the image.
         expected = model.predict(point[None].astype("float32"), verbose=0)[0].reshape(28, 28)
         shown = 1 - place.pixels("The image decoded at the cross")[..., 0]
-        assert np.abs(shown - expected).max() < 0.03
+        assert np.abs(shown - expected).max() < 0.003
         return point
 
     with demo(browser, http, "07_walk", size) as place:
         start = check(place)
         chart = place.page.get_by_label("Map of the code")
         place.drag(chart, [(0.5, 0.5), (0.8, 0.2)])
-        moved = check(place)
-        assert (moved > start).all()
+        right = check(place)
         place.drag(chart, [(0.8, 0.2), (0.2, 0.7)])
-        assert (check(place) < moved).all()
+        assert (check(place) < right).all()
+        assert (right != start).all()
         here = check(place)
         chart.focus()
         place.page.keyboard.press("ArrowRight")
@@ -917,7 +916,7 @@ def test_the_code_is_walked(browser, http, size):
         place.page.keyboard.press("Shift+ArrowRight")
         far = check(place)
         assert 0 < near[0] - here[0] < far[0] - near[0]
-        assert near[1] == here[1]
+        assert near[1] == pytest.approx(here[1])
         place.page.keyboard.press("ArrowUp")
         assert check(place)[1] > far[1]
 

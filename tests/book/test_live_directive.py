@@ -196,7 +196,17 @@ def test_a_missing_file_is_a_warning_that_says_what_to_do(tmp_path):
     export(tmp_path, "01_scores")
     out, warnings = build(tmp_path)
     assert warnings == ""
-    assert len(soup(out / "index.html").select(".dae-live")) == 1
+    (place,) = soup(out / "index.html").select(".dae-live")
+    assert len(place["data-version"]) == len(place["data-scripts"]) == 8
+    # A newer file has another address, so that no browser takes the old one.
+    path = tmp_path / "notebooks" / "live" / "01_digit.js"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    later = time.time() + 5
+    os.utime(path, (later, later))
+    build(tmp_path)
+    (newer,) = soup(out / "index.html").select(".dae-live")
+    assert newer["data-version"] != place["data-version"]
+    assert newer["data-scripts"] == place["data-scripts"]
     (tmp_path / "notebooks" / "live" / "01_scores.js").unlink()
     build(tmp_path, index=directive("01_digit") + "\nMore.\n")
     assert [path.name for path in (out / "_static" / "live" / "data").iterdir()] == ["01_digit.js"]

@@ -259,7 +259,7 @@ daeLive.demo("digit", ({ stage, model, run }) => {
         el(
           "p",
           { class: "live-hint" },
-          `The network has learnt from the digit ${digit} alone. Of the ${digit}s in the collection, ${tools.percent(rate)} raise a false alarm at this threshold.`
+          `The network has learnt from the digit ${digit} alone. The threshold was set so that about ${tools.percent(rate)} of the ${digit}s in the collection raise a false alarm.`
         )
       )
     ),

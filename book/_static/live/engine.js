@@ -290,11 +290,12 @@
   async function bringToLife(root) {
     if (root.dataset.state !== "waiting") return;
     root.dataset.state = "loading";
-    const { live: name, demo: kind } = root.dataset;
+    const { live: name, demo: kind, version = "", scripts = "" } = root.dataset;
     try {
+      // The versions keep a browser from taking a file that it has from an older edition.
       await Promise.all([
-        load(`data/${name}.js`),
-        load("tools.js").then(() => load(`${kind}.js`)),
+        load(`data/${name}.js?v=${version}`),
+        load(`tools.js?v=${scripts}`).then(() => load(`${kind}.js?v=${scripts}`)),
       ]);
       const stage = document.createElement("div");
       stage.className = "live-stage";

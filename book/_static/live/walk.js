@@ -110,7 +110,7 @@ daeLive.demo("walk", ({ stage, model, run }) => {
       image.ink(run(point));
       chart.redraw();
       const numbers = point.map((x) => x.toFixed(2));
-      stage.dataset.point = numbers.join(",");
+      stage.dataset.point = point.join(",");
       status.say(`At (${numbers.join(", ")}). The nearest dot is of the kind \u201c${nearest()}\u201d.`);
     });
   }
