@@ -1,9 +1,9 @@
 """Link the first use of each word of the glossary on each page, with its meaning as a hint.
 
-Only running text is looked at: not headings, code, formulas, links, tables, captions, outputs of cells, nor folded
-solutions. `book/wayfinding.yml` says under `forms` which forms of a word count. The hint is shown by `glossary.js` when
-the link is pointed at or has the focus; without JavaScript the link alone is there. In other formats than HTML
-nothing changes.
+Only running text is looked at: not headings, code, formulas, links, tables, captions, outputs of cells, nor
+folded solutions. `book/wayfinding.yml` says under `forms` which forms of a word count. The hint is shown by
+`glossary.js` when the link is pointed at or has the focus; without JavaScript the link alone is there. In
+formats other than HTML nothing changes.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def pattern(
     """Return an expression that finds any form of any word, the longest first, and the word of each form."""
     word_of: dict[str, str] = {}
     for word in words:
-        plain = [word, f"{word}s"] if word not in forms else forms[word]
+        plain = forms.get(word, [word, f"{word}s"])
         word_of |= {form.lower(): word for form in plain}
     longest_first = sorted(word_of, key=len, reverse=True)
     joined = "|".join(re.escape(form).replace(r"\ ", r"\s+") for form in longest_first)

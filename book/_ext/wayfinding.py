@@ -1,15 +1,16 @@
-"""What helps readers to find their way: times, teasers, the concept map, the index, and numbers on the home page.
+"""What helps to find one's way: times, teasers, the concept map, the index, numbers on the home page.
 
 Everything is worked out from `book/wayfinding.yml`, the notebooks and the results at build time:
 
 - the role ``{result}`KEY``` puts a headline number of a published run into the text;
-- the directive `concept-map` draws what builds on what, each concept a link to the section that introduces it;
-- each chapter says at its top how long it takes to read and to run;
+- the directive `concept-map` draws what builds on what, each concept a link to the section that introduces
+it; - each chapter says at its top how long it takes to read and to run;
 - the links to the previous and the next page say in one line what is there;
 - each chapter gets the recipe from `book/recipes` before its section "Further reading";
 - sections are entered in the index.
 
-Sections are named by their headings, so no notebook needs a label for it; a heading that is not there is a warning.
+Sections are named by their headings, so no notebook needs a label for it; a heading that is not there is a
+warning.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class ResultRole(SphinxRole):
     """``{result}`KEY``` or ``{result}`KEY:.3f```: a headline number of a published run."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """Look the number up; the page is read again in every build, since Sphinx does not watch the files."""
+        """Look the number up; the page is read anew in every build, since Sphinx watches no such file."""
         key, _, form = self.text.partition(":")
         self.env.note_reread()
         value = published_number(Path(self.env.srcdir) / "notebooks" / "results", key)
@@ -180,10 +181,11 @@ class IndexTopics(SphinxTransform):
         if wanted:
             self.env.note_dependency(str(file))
         for section in self.document.findall(nodes.section):
-            entries = wanted.pop(section.next_node(nodes.title).astext(), [])
+            title = section.next_node(nodes.title)
+            entries = wanted.pop(title.astext(), []) if title else []
             if entries:
                 place = section["ids"][0]
-                # "single" with a semicolon puts the second part below the first; "pair" would do it both ways.
+                # "single" with a semicolon puts the second part below the first, and not the other way round.
                 found = [("single", entry, place, "", None) for entry in entries]
                 section.insert(1, addnodes.index(entries=found))
         for heading in wanted:
@@ -193,7 +195,7 @@ class IndexTopics(SphinxTransform):
 # ---- The concept map ----
 
 
-class concept_map(nodes.General, nodes.Element):  # noqa: N801 - docutils names nodes so
+class concept_map(nodes.General, nodes.Element):
     """The place of the map, until the sections of all pages are known."""
 
 
@@ -296,8 +298,8 @@ def drawing(
     return (
         f'<svg class="concept-map concept-map-{name}" viewBox="0 0 {width} {height}" role="group" '
         f'aria-labelledby="concept-map-{name}-title" style="max-width: {round(1.25 * width)}px">'
-        f'<title id="concept-map-{name}-title">Concepts of the book. A line leads from a concept down to those '
-        f"that build on it.</title><g>{''.join(lines)}</g>{''.join(boxes)}</svg>"
+        f'<title id="concept-map-{name}-title">Concepts of the book. A line leads down from a '
+        f"concept to those that build on it.</title><g>{''.join(lines)}</g>{''.join(boxes)}</svg>"
     )
 
 
@@ -338,23 +340,21 @@ def listing(concepts: Iterable[dict[str, Any]], links: dict[str, str]) -> nodes.
 
 
 def with_recipe(notebook: str, recipe: str) -> str:
-    """Return the source of a notebook with `recipe` as a cell of its own before the section "Further reading".
+    """Return the source of a notebook with `recipe` before the section "Further reading".
 
     Raises:
         ValueError: there is no such section.
     """
     content = json.loads(notebook)
-    for place, cell in enumerate(content["cells"]):
-        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(RECIPE_BEFORE):
-            new = {
-                "cell_type": "markdown",
-                "id": "recipe",
-                "metadata": {},
-                "source": recipe.splitlines(keepends=True),
-            }
-            content["cells"].insert(place, new)
+    for cell in content["cells"]:
+        text = "".join(cell["source"])
+        found = re.search(rf"^{RECIPE_BEFORE}$", text, flags=re.MULTILINE)
+        if cell["cell_type"] == "markdown" and found:
+            # A list of lines, as in a file: some readers of notebooks expect no other form.
+            new = f"{text[: found.start()]}{recipe.strip()}\n\n{text[found.start() :]}"
+            cell["source"] = new.splitlines(keepends=True)
             return json.dumps(content)
-    raise ValueError(f"there is no cell that begins with {RECIPE_BEFORE!r}")
+    raise ValueError(f"there is no section {RECIPE_BEFORE!r}")
 
 
 def add_recipe(app: Sphinx, docname: str, source: list[str]) -> None:
