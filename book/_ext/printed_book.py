@@ -1,15 +1,19 @@
-"""What LaTeX has to be told about this book; it makes the PDF (`make pdf`).
+"""What has to be told to the programs that print this book: LaTeX for the PDF, and the writer of the ePub.
 
 sphinx-jupyterbook-latex sets a document class of its own, which wants fonts from a package of 500 MB that the book
 does not use. The class of Sphinx does without.
+
+Readers of ePub run no scripts, so formulas, which the pages leave to MathJax, are written as MathML there.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.util.math import get_node_equation_number
 
 PREAMBLE = r"""
 % Lines of code that are too long are broken, and a table may run over several pages.
@@ -65,7 +69,34 @@ def choose_class(app: Sphinx, config: Config) -> None:
     config["latex_elements"] = elements
 
 
+def _mathml(writer: Any, node: nodes.math | nodes.math_block, display: str) -> str:
+    from latex2mathml.converter import convert
+
+    formula = node.astext()
+    # Lines of a display that are aligned at a sign.
+    if display == "block" and (r"\\" in formula or "&" in formula) and r"\begin{" not in formula:
+        formula = rf"\begin{{aligned}}{formula}\end{{aligned}}"
+    return convert(formula, display=display)
+
+
+def visit_inline(writer: Any, node: nodes.math) -> None:
+    """Write a formula inside a sentence as MathML."""
+    writer.body.append(_mathml(writer, node, "inline"))
+    raise nodes.SkipNode
+
+
+def visit_display(writer: Any, node: nodes.math_block) -> None:
+    """Write a formula on a line of its own as MathML, with its number."""
+    writer.body.append(writer.starttag(node, "div", CLASS="math"))
+    if node["number"]:
+        writer.body.append(f'<span class="eqno">({get_node_equation_number(writer, node)})</span>')
+    writer.body.append(_mathml(writer, node, "block") + "</div>")
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the step, after that of sphinx-jupyterbook-latex."""
+    """Register the step, after that of sphinx-jupyterbook-latex, and the writer of formulas."""
     app.connect("config-inited", choose_class, priority=900)
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
+    app.add_config_value("epub_math_renderer", "mathml", "env")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
