@@ -69,7 +69,9 @@ def make_epub() -> Path:
 def make_zip() -> Path:
     """Pack the built book and return the zip file; links to the zip itself are left out of its pages."""
     if not is_current(HTML):
-        raise EditionError("There is no built book, or it is older than its sources: `make book` comes first.")
+        raise EditionError(
+            "There is no built book, or it is older than its sources: `make book` comes first."
+        )
     target = PRINT / f"{NAME}.zip"
     target.parent.mkdir(parents=True, exist_ok=True)
     pack(HTML, target)

@@ -44,12 +44,17 @@ _HEAD_CELL = re.compile(r"<th\b([^>]*)>(.*?)</th>", re.DOTALL)
 _HEADING = re.compile(r"<h[1-6]\b[^>]*>(.*?)</h[1-6]>", re.DOTALL)
 _TAG = re.compile(r"<a class=\"headerlink\".*?</a>|<[^>]*>", re.DOTALL)
 _SIGNATURE_LIST = re.compile(r"<dl>\s*((?:<dd>.*?</dd>\s*)+)</dl>", re.DOTALL)
-_UNFOLDING = re.compile(r'(<a [^>]*>)((?:(?!</a>).)*)(</a>\s*<details[^>]*>\s*<summary)>', re.DOTALL)
+_UNFOLDING = re.compile(r"(<a [^>]*>)((?:(?!</a>).)*)(</a>\s*<details[^>]*>\s*<summary)>", re.DOTALL)
 _EDITIONS_PLACE = re.compile(r"<!-- editions -->.*?<!-- /editions -->", re.DOTALL)
 _DOWNLOADS_END = re.compile(
     r'(<div class="dropdown dropdown-download-buttons">.*?)(\s*</ul>)(\s*</div>)', re.DOTALL
 )
-_ICON_SCRIPT = re.compile(r"\s*<!-- So that users can add custom icons -->|\s*<script[^>]*fontawesome\.js[^>]*></script>")
+_SOURCE_BUTTON = re.compile(
+    r'<a href="([^"]*)" target="_blank"\s+class="btn btn-sm btn-download-source-button'
+)
+_ICON_SCRIPT = re.compile(
+    r"\s*<!-- So that users can add custom icons -->|\s*<script[^>]*fontawesome\.js[^>]*></script>"
+)
 _SEARCH_SCRIPT = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
 )
@@ -160,6 +165,16 @@ def mend_images(page: str, sizes: Mapping[str, tuple[int, int]]) -> str:
     return _IMAGE.sub(image, page)
 
 
+def mend_download(page: str) -> str:
+    """Let the button for the source of a page save it; without this, a browser shows it in a new window."""
+
+    def link(found: re.Match) -> str:
+        name = found[1].rsplit("/", 1)[-1]
+        return f'<a href="{found[1]}" download="{name}"\n   class="btn btn-sm btn-download-source-button'
+
+    return _SOURCE_BUTTON.sub(link, page)
+
+
 def link_editions(page: str, root: str, editions: Mapping[str, str]) -> str:
     """Put links to the `editions` (file name to words) into the menu of downloads, in place of those there.
 
@@ -253,9 +268,7 @@ def finish(site: Path, cache: Path) -> None:
     images = site / "_images"
     replaced = set(pack_images(images, cache)) if images.is_dir() else set()
     replaced |= {path.with_suffix(".png").name for path in images.glob("*.webp")}
-    sizes = {
-        path.name: image_size(path) for path in images.glob("*") if path.suffix in (".png", ".webp")
-    }
+    sizes = {path.name: image_size(path) for path in images.glob("*") if path.suffix in (".png", ".webp")}
     name = re.compile(r"(_images/)([^\"'/>\s]+)\.png")
     for path in pages(site):
         page = old = path.read_text(encoding="utf-8")
@@ -268,6 +281,7 @@ def finish(site: Path, cache: Path) -> None:
             mend_signatures,
             mend_bibliography,
             mend_tables,
+            mend_download,
         ]
         for step in steps:
             page = step(page)
@@ -293,7 +307,14 @@ def finish_build(app: Sphinx, failure: Exception | None) -> None:
 
 def newest_source(project: Path) -> float:
     """Return the time at which a source of the book was changed last."""
-    patterns = ("_config.yml", "_toc.yml", "book/**/*", "notebooks/*.ipynb", "notebooks/results/*.json", "dae_utils/*.py")
+    patterns = (
+        "_config.yml",
+        "_toc.yml",
+        "book/**/*",
+        "notebooks/*.ipynb",
+        "notebooks/results/*.json",
+        "dae_utils/*.py",
+    )
     times = [
         path.stat().st_mtime
         for pattern in patterns

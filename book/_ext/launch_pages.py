@@ -73,7 +73,9 @@ def binder_address(url: str, branch: str, name: str) -> str:
     provider = {"github.com": f"gh/{place}", "gitlab.com": f"gl/{quote(place, safe='')}"}.get(
         (parts.hostname or "").removeprefix("www."), f"git/{quote(url + '.git', safe='')}"
     )
-    return f"https://mybinder.org/v2/{provider}/{quote(branch, safe='')}?urlpath=lab/tree/notebooks/{name}.ipynb"
+    return (
+        f"https://mybinder.org/v2/{provider}/{quote(branch, safe='')}?urlpath=lab/tree/notebooks/{name}.ipynb"
+    )
 
 
 def with_first_cell(notebook: dict[str, Any], url: str, branch: str, *, outputs: bool) -> dict[str, Any]:
@@ -103,9 +105,7 @@ def write_for_colab(project: Path, url: str, branch: str) -> list[str]:
     folder.mkdir(exist_ok=True)
     changed = []
     for path in sorted((project / "notebooks").glob("*.ipynb")):
-        notebook = with_first_cell(
-            json.loads(path.read_text(encoding="utf-8")), url, branch, outputs=False
-        )
+        notebook = with_first_cell(json.loads(path.read_text(encoding="utf-8")), url, branch, outputs=False)
         # What the run recorded belongs to the outputs, which are left out.
         notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k != "dae"}
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

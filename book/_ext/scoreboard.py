@@ -47,6 +47,7 @@ class Contest:
     key: str
     ours: str
     entry: Mapping[str, Any]
+    also: tuple[tuple[str, Mapping[str, Any]], ...]
     simple: tuple[tuple[str, Mapping[str, Any]], ...]
     references: tuple[Mapping[str, Any], ...]
 
@@ -60,9 +61,13 @@ def contests(published: Iterable[Mapping[str, Any]], results: Results) -> list[C
     where = {key: (stem, entry) for stem, entries in results.items() for key, entry in entries.items()}
     found = []
     for item in published:
-        missing = [key for key in (item["key"], *item.get("simple", {})) if key not in where]
+        missing = [
+            key for key in (item["key"], *item.get("also", {}), *item.get("simple", {})) if key not in where
+        ]
         if missing:
-            raise ValueError(f"published_results.yml compares with {missing[0]!r}, which no chapter has written.")
+            raise ValueError(
+                f"published_results.yml compares with {missing[0]!r}, which no chapter has written."
+            )
         if item["better"] not in ("higher", "lower", "neither"):
             raise ValueError(f"{item['key']}: better is {item['better']!r}: use higher, lower or neither.")
         for reference in item["references"]:
@@ -80,6 +85,7 @@ def contests(published: Iterable[Mapping[str, Any]], results: Results) -> list[C
                 key=item["key"],
                 ours=item["ours"],
                 entry=entry,
+                also=tuple((words, where[key][1]) for key, words in item.get("also", {}).items()),
                 simple=tuple((words, where[key][1]) for key, words in item.get("simple", {}).items()),
                 references=tuple(item["references"]),
             )
@@ -101,7 +107,7 @@ def verdict(contest: Contest, value: float) -> str:
 
 def _interval(entry: Mapping[str, Any]) -> str:
     low, high = entry["low"], entry["high"]
-    return together(f"{number(low)} to {number(high)}") if low is not None and low != high else ""
+    return f"{number(low)} to {number(high)}" if low is not None and low != high else ""
 
 
 def _against(contest: Contest, value: float) -> str:
@@ -137,7 +143,15 @@ def contest_text(contest: Contest, seconds: float | None, documents: Iterable[st
     profile = "" if ours.get("profile") == "full" else f" (profile {ours.get('profile')})"
     rows = [[f"**Ours: {contest.ours}**{profile}", f"**{number(ours['value'])}**", _interval(ours), ""]]
     rows += [
-        [f"Ours, no network: {words}", number(entry["value"]), _interval(entry), _simple_against(contest, entry["value"])]
+        [f"Ours: {words}", number(entry["value"]), _interval(entry), ""] for words, entry in contest.also
+    ]
+    rows += [
+        [
+            f"Ours, no network: {words}",
+            number(entry["value"]),
+            _interval(entry),
+            _simple_against(contest, entry["value"]),
+        ]
         for words, entry in contest.simple
     ]
     rows += [
@@ -153,6 +167,7 @@ def contest_text(contest: Contest, seconds: float | None, documents: Iterable[st
     caption = f"{contest.title}: {contest.measure}.{direction}"
     return "\n\n".join(
         [
+            f"```{{rubric}} {contest.title}\n:heading-level: 3\n```",
             *lines,
             f"```sh\nmake execute NOTEBOOKS={contest.stem}\n```",
             f"```{{table}} {caption}\n{table}\n```",
@@ -176,7 +191,7 @@ def verdict_text(found: list[Contest]) -> str:
     total = sum(counts.values())
     same = [contest for contest in found if not contest.differs and contest.better != "neither"]
     lost = [
-        f"{other['method']} ({contest.title})"
+        f"{other['method'].split(' (')[0]} ({contest.title})"
         for contest in same
         for other in contest.references
         if verdict(contest, other["value"]) == "theirs"
@@ -218,7 +233,13 @@ def chart_rows(found: Iterable[Contest]) -> Iterator[tuple[str, str, float, str,
         ]
         for other in contest.references:
             ratio = _error(contest.better, other["value"]) / ours
-            yield contest.title, other["method"], ratio, verdict(contest, other["value"]), (min(ends), max(ends))
+            yield (
+                contest.title,
+                other["method"],
+                ratio,
+                verdict(contest, other["value"]),
+                (min(ends), max(ends)),
+            )
 
 
 def chart_words(found: list[Contest]) -> str:
@@ -248,14 +269,25 @@ def draw_chart(found: list[Contest], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with plt.rc_context():
         use_book_style()
-        figure, axes = plt.subplots(figsize=(6, 1.4 + 0.3 * (len(rows) + 1.6 * len({row[0] for row in rows}))))
+        figure, axes = plt.subplots(
+            figsize=(6, 1.4 + 0.3 * (len(rows) + 1.6 * len({row[0] for row in rows})))
+        )
         height, names, ticks, last = 0.0, [], [], None
         for title, method, ratio, result, (low, high) in rows:
             if title != last:
                 height += 1.6 if last else 0.6
-                axes.text(0.0, height - 0.95, title, transform=axes.get_yaxis_transform(), va="center", weight="bold")
+                axes.text(
+                    0.0,
+                    height - 0.95,
+                    title,
+                    transform=axes.get_yaxis_transform(),
+                    va="center",
+                    weight="bold",
+                )
                 last = title
-            axes.fill_betweenx([height - 0.5, height + 0.5], low, high, color=COLOURS["sky"], alpha=0.35, linewidth=0)
+            axes.fill_betweenx(
+                [height - 0.5, height + 0.5], low, high, color=COLOURS["sky"], alpha=0.35, linewidth=0
+            )
             marker, colour = looks[result]
             axes.plot(ratio, height, marker, color=colour, markersize=8)
             ticks.append(height)
@@ -271,7 +303,9 @@ def draw_chart(found: list[Contest], path: Path) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([f"{mark:g}" for mark in marks])
         edges = [ratio for _, _, ratio, _, _ in rows] or [1]
-        axes.set_xlim(min([0.8, *(0.9 * edge for edge in edges)]), max([1.2, *(1.1 * edge for edge in edges)]))
+        axes.set_xlim(
+            min([0.8, *(0.9 * edge for edge in edges)]), max([1.2, *(1.1 * edge for edge in edges)])
+        )
         axes.set_yticks(ticks, names, fontsize=10.5)
         axes.set_ylim(height - 0.3, -1)
         axes.grid(axis="x", alpha=0.3)
