@@ -32,7 +32,7 @@ def paragraph(*children: nodes.Node | str, **settings) -> nodes.paragraph:
 
 
 def document(*children: nodes.Node) -> nodes.document:
-    return nodes.document(None, None, *children)
+    return nodes.document(None, None, "", *children)
 
 
 def shown(doctree: nodes.Node) -> str:
