@@ -1,7 +1,8 @@
 """Makes the editions for reading elsewhere: ``python -m tools.editions pdf epub zip``, any or all of them.
 
-They come to lie in ``_build/editions``, and a built book that is up to date gets links to them on every page. The PDF
-needs TeX (``tools/latex.sh`` says which packages); the zip holds the built book as it is, to be read offline.
+They come to lie in ``_build/editions``, and a built book that is up to date gets links to them on every page.
+The PDF needs TeX (``tools/latex.sh`` says which packages); the zip holds the built book as it is, to be read
+offline.
 """
 
 from __future__ import annotations
@@ -40,12 +41,9 @@ def _run(command: list[str], folder: Path, why: str) -> None:
 
 def _build(builder: list[str]) -> Path:
     shutil.rmtree(PRINT, ignore_errors=True)
-    _run(
-        [sys.executable, "-c", _JUPYTER_BOOK, "build", ".", *builder, "--path-output", str(PRINT)]
-        + ["-W", "--keep-going"],
-        PROJECT,
-        "The book could not be built: the messages above say why.",
-    )
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", ".", *builder, "--path-output", str(PRINT)]
+    why = "The book could not be built: the messages above say why."
+    _run([*command, "-W", "--keep-going"], PROJECT, why)
     return PRINT / "_build"
 
 
@@ -69,9 +67,7 @@ def make_epub() -> Path:
 def make_zip() -> Path:
     """Pack the built book and return the zip file; links to the zip itself are left out of its pages."""
     if not is_current(HTML):
-        raise EditionError(
-            "There is no built book, or it is older than its sources: `make book` comes first."
-        )
+        raise EditionError("There is no built book that is newer than its sources: `make book` comes first.")
     target = PRINT / f"{NAME}.zip"
     target.parent.mkdir(parents=True, exist_ok=True)
     pack(HTML, target)

@@ -1,7 +1,8 @@
 """The last step of a build for the web: pages that are lighter, and that say more to a screen reader.
 
-It works on the pages as files, because most of what it mends is written by the theme, by Sphinx or by pandas, and
-not by the book. Every step leaves a page alone that it has mended before, so that building twice does no harm.
+It works on the pages as files, because most of what it mends is written by the theme, by Sphinx or by pandas,
+and not by the book. Every step leaves a page alone that it has mended before, so that building twice does no
+harm.
 
 - Figures are packed without loss as WebP, half the size of PNG, and load when they come into view.
 - Scripts that a page does not need are taken out: half a megabyte of drawn icons, which the style sheet has
@@ -94,7 +95,7 @@ def mend_signatures(page: str) -> str:
 
 
 def mend_bibliography(page: str) -> str:
-    """Take the roles from the entries of a bibliography: one is not allowed there, the other is out of use."""
+    """Take the roles from a bibliography: one is not allowed on its entries, the other is out of use."""
     page = page.replace(' role="doc-biblioentry"', "")
     return page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
@@ -114,7 +115,8 @@ def _head_cells(part: str, scope: str) -> str:
 def mend_tables(page: str) -> str:
     """Tell what each heading of a table is the heading of, and name tables that have no caption.
 
-    The name is that of the section, with a number, and is there for those who cannot see where a table stands.
+    The name is that of the section, with a number, and is there for those who cannot see where a table
+    stands.
     """
     headings = [(found.start(), plain(found[1])) for found in _HEADING.finditer(page)]
     count = 0
@@ -139,7 +141,7 @@ def mend_tables(page: str) -> str:
 
 
 def mend_images(page: str, sizes: Mapping[str, tuple[int, int]]) -> str:
-    """Give figures their size in pixels, so that nothing jumps, and load all but the first when they are seen.
+    """Give figures their size in pixels, so that nothing jumps, and load all but the first when seen.
 
     `sizes` maps the name of a file in `_images` to its width and height.
     """
@@ -216,7 +218,7 @@ def available_editions(folder: Path, oldest: float = 0.0) -> dict[str, str]:
 
 
 def pack_image(source: Path, cache: Path) -> bytes | None:
-    """Return the picture in the PNG file `source` as WebP without loss, or None when that would not be smaller.
+    """Return the picture in the PNG file `source` as WebP without loss; None when that is not smaller.
 
     What was packed is kept in the folder `cache` under the digest of the file.
     """
@@ -317,7 +319,7 @@ def newest_source(project: Path) -> float:
     )
     times = [
         path.stat().st_mtime
-        for pattern in patterns
+        for pattern in (*patterns, "dae_utils/*.py")
         for path in project.glob(pattern)
         if path.is_file() and "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts
     ]

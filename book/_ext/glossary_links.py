@@ -45,7 +45,16 @@ NOT_INSIDE = (
     addnodes.desc,
     addnodes.glossary,
 )
-NOT_INSIDE_CLASSES = {"cell_output", "solution", "exercise", "dropdown", "toggle", "chapter-times", "result"}
+NOT_INSIDE_CLASSES = {
+    "cell_output",
+    "solution",
+    "exercise",
+    "dropdown",
+    "toggle",
+    "chapter-times",
+    "concept-list",
+    "result",
+}
 _CITATION = re.compile(r"\s+([.,;:])")
 
 

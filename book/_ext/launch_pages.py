@@ -1,12 +1,15 @@
 """Notebooks that leave the book: to the reader's disk, to Colab, to Binder.
 
-All of it follows from one setting, `repository.url` in `_config.yml`, the address at which the sources of the book
-can be had:
+All of it follows from one setting, `repository.url` in `_config.yml`, the address at which the sources of the
+book can be had:
 
 - while it is empty, a chapter can be downloaded as it stands, and there is no button for Colab or Binder;
-- once it is set, every chapter has both buttons. Colab knows the book's library no more than a reader's own computer
-  does, so the notebooks for it get a first cell that installs what is missing. They lie in the folder `colab`, are
-  written there when the pages are built, and have to be committed with the rest, since Colab fetches them from
+- once it is set, every chapter has both buttons. Colab knows the book's library no more than a reader's own
+  computer
+  does, so the notebooks for it get a first cell that installs what is missing. They lie in the folder
+  `colab`, are
+  written there when the pages are built, and have to be committed with the rest, since Colab fetches them
+  from
   the repository. The notebooks to download get the same cell.
 
 Binder installs the book from the folder `.binder`.
@@ -28,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 COLAB_FOLDER = "colab"
 _FIRST_CELL = """\
-# Outside the book's own environment, as in Colab, its library is missing: this fetches it. Elsewhere nothing is done.
+# Outside the book's own environment, as in Colab, its library is missing: this fetches it.
+# Elsewhere nothing is done.
 import importlib.util
 import subprocess
 import sys
@@ -81,7 +85,7 @@ def binder_address(url: str, branch: str, name: str) -> str:
 def with_first_cell(notebook: dict[str, Any], url: str, branch: str, *, outputs: bool) -> dict[str, Any]:
     """Return a copy of a notebook that begins with the cell that installs what is missing.
 
-    Without `outputs` it is a notebook that was never run, which is what somebody wants who is about to run it.
+    Without `outputs` it is a notebook that was never run, as one wants it who is about to run it.
     """
     cell = {
         "cell_type": "code",

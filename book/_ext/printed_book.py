@@ -1,7 +1,7 @@
 """What has to be told to the programs that print this book: LaTeX for the PDF, and the writer of the ePub.
 
-sphinx-jupyterbook-latex sets a document class of its own, which wants fonts from a package of 500 MB that the book
-does not use. The class of Sphinx does without.
+sphinx-jupyterbook-latex sets a document class of its own, which wants fonts from a package of 500 MB that
+the book does not use. The class of Sphinx does without.
 
 Readers of ePub run no scripts, so formulas, which the pages leave to MathJax, are written as MathML there.
 """
@@ -54,10 +54,10 @@ def choose_class(app: Sphinx, config: Config) -> None:
     """Put back what sphinx-jupyterbook-latex changed."""
     config["latex_theme"] = "manual"
     config["latex_use_xindy"] = False
-    # Drawings are converted by sphinxcontrib.rsvgconverter; the converter that is loaded otherwise needs ImageMagick.
+    # Drawings are converted by sphinxcontrib.rsvgconverter; the other converter needs ImageMagick.
     config["jblatex_load_imgconverter"] = False
     elements = dict(config["latex_elements"])
-    # This package wants a font for every script in the text, and the letters of formulas are set right without it.
+    # This package wants a font for every script in the text; letters in formulas are right without it.
     preamble = elements.get("preamble", "").replace(r"\usepackage[Latin,Greek]{ucharclasses}", "")
     elements |= {
         "papersize": "a4paper",
@@ -75,7 +75,7 @@ def _mathml(writer: Any, node: nodes.math | nodes.math_block, display: str) -> s
     formula = node.astext()
     # Lines of a display that are aligned at a sign.
     if display == "block" and (r"\\" in formula or "&" in formula) and r"\begin{" not in formula:
-        formula = rf"\begin{{aligned}}{formula}\end{{aligned}}"
+        formula = rf"\begin{{split}}{formula}\end{{split}}"
     return convert(formula, display=display)
 
 

@@ -1,7 +1,7 @@
 """Tables about the published runs, made from what the runs themselves recorded.
 
-The directive `execution-times` reads the entry `dae` in the metadata of every notebook in the book. The rest of the
-module is what other generated pages write their tables and numbers with.
+The directive `execution-times` reads the entry `dae` in the metadata of every notebook in the book. The rest
+of the module is what other generated pages write their tables and numbers with.
 
 Nothing on those pages is typed by hand, so they cannot disagree with the notebooks.
 """

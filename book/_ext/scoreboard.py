@@ -1,15 +1,18 @@
-"""The scoreboard: every published number beside ours, made from `notebooks/results` and `book/published_results.yml`.
+"""The scoreboard: every published number beside ours.
+
+It is made from `notebooks/results` and `book/published_results.yml`.
 
 Four directives:
 
 - `scoreboard-verdict` says in a sentence how many comparisons were won, lost and neither;
 - `scoreboard-chart` draws them;
-- `scoreboard` writes a table for each comparison, those on the same protocol or, with the argument ``differs``, those
+- `scoreboard` writes a table for each comparison, those on the same protocol or, with the argument
+  ``differs``, those
   where something differs;
 - `all-results` writes every result of every chapter, folded up.
 
-Nobody is called better by a hair: a published number counts as better or worse than ours when it lies outside the
-95 % interval of ours. Most published numbers come without an interval of their own.
+Nobody is called better by a hair: a published number counts as better or worse than ours when it lies outside
+the 95 % interval of ours. Most published numbers come without an interval of their own.
 """
 
 from __future__ import annotations
@@ -94,7 +97,7 @@ def contests(published: Iterable[Mapping[str, Any]], results: Results) -> list[C
 
 
 def verdict(contest: Contest, value: float) -> str:
-    """Tell whether `value` is worse than our network ("ours"), better ("theirs"), or inside its interval ("level").
+    """Tell whether `value` is worse than our network ("ours"), better ("theirs") or within its interval.
 
     Without an interval of ours every value but the same one is better or worse.
     """
@@ -203,8 +206,8 @@ def verdict_text(found: list[Contest]) -> str:
         if verdict(contest, entry["value"]) == "theirs"
     ]
     text = (
-        f"Of {total} published numbers on the same protocol, our network is better than {counts['ours']}, worse than "
-        f"{counts['theirs']}, and with {counts['level']} no difference is seen."
+        f"Of {total} published numbers on the same protocol, our network is better than {counts['ours']}, "
+        f"worse than {counts['theirs']}, and with {counts['level']} no difference is seen."
     )
     if lost:
         text += f" Better than ours: {'; '.join(lost)}."
@@ -218,9 +221,10 @@ def _error(better: str, value: float) -> float:
 
 
 def chart_rows(found: Iterable[Contest]) -> Iterator[tuple[str, str, float, str, tuple[float, float]]]:
-    """Yield for each published number on the same protocol: title, method, its error ÷ ours, verdict, our interval.
+    """Yield for each published number: title, method, its error ÷ ours, verdict, our interval.
 
-    The error is what a measure lacks to 1 where higher is better, else the measure itself. The interval is that of our
+    The error is what a measure lacks to 1 where higher is better, else the measure itself. The interval is
+    that of our
     own error ÷ itself, so it lies around 1.
     """
     for contest in found:
@@ -273,6 +277,7 @@ def draw_chart(found: list[Contest], path: Path) -> None:
             figsize=(6, 1.4 + 0.3 * (len(rows) + 1.6 * len({row[0] for row in rows})))
         )
         height, names, ticks, last = 0.0, [], [], None
+        band = {"color": COLOURS["sky"], "alpha": 0.35, "linewidth": 0}
         for title, method, ratio, result, (low, high) in rows:
             if title != last:
                 height += 1.6 if last else 0.6
@@ -296,7 +301,7 @@ def draw_chart(found: list[Contest], path: Path) -> None:
         axes.axvline(1, color="black", linewidth=1)
         for result, (marker, colour) in looks.items():
             axes.plot([], [], marker, color=colour, markersize=8, label=WORDS[result])
-        axes.fill_between([], [], [], color=COLOURS["sky"], alpha=0.35, label="95 % interval of ours")
+        axes.fill_between([], [], [], **band, label="95 % interval of ours")
         axes.set_xscale("log")
         marks = [0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20]
         axes.xaxis.set_major_locator(FixedLocator(marks))
@@ -331,7 +336,8 @@ def result_groups(entries: Mapping[str, Any]) -> dict[str, list[str]]:
 def all_results_text(results: Results, titles: Mapping[str, str]) -> str:
     """Write every result, each chapter folded up, in tables of one kind of result each.
 
-    `titles` maps the name of a document to its title; a file of results without a document keeps its own name.
+    `titles` maps the name of a document to its title; a file of results without a document keeps its own
+    name.
     """
     if not results:
         return "No chapter in this copy of the book has written results yet."
@@ -427,7 +433,7 @@ class AllResults(_Board):
 
 
 class Chart(SphinxDirective):
-    """`scoreboard-chart`: the figure, with its caption as content; its alternative text is made from the numbers."""
+    """`scoreboard-chart`: the figure; its caption is the content, its alternative text made from numbers."""
 
     has_content: ClassVar[bool] = True
 

@@ -72,8 +72,8 @@ async () => {
 """
 
 
-# What axe-core says of the page: nothing is left out, but what depends neither on the colours nor on the width need
-# not be asked again in the dark or on a phone.
+# What axe-core says of the page: nothing is left out, but what depends neither on the colours nor on the
+# width need not be asked again in the dark or on a phone.
 AXE = """
 async (rules) => {
   const found = await axe.run(document, {resultTypes: ["violations"], ...(rules && {runOnly: rules})});
@@ -259,7 +259,8 @@ def open_page(
     """Open the page `name` of the book at `base` in a fresh window and return what happened at each size.
 
     The page is loaded at the first of `sizes`, and the window is then made as large as the others. With
-    `picture`, a path without its ending, what the page looks like is stored once for each size. With `accessibility`,
+    `picture`, a path without its ending, what the page looks like is stored once for each size. With
+    `accessibility`,
     axe-core looks at it too.
     """
     visit = Visit(base + name, sizes[0]["width"])
@@ -294,7 +295,7 @@ def complaints(visits: Iterable[Visit]) -> list[str]:
 
 
 def first_paint(browser: Browser, address: str, slower: int = 4) -> float:
-    """Return the milliseconds until the page at `address` shows something, on a processor `slower` times as slow."""
+    """Return the milliseconds until the page at `address` shows something, on a slower processor."""
     context = browser.new_context(viewport=DESKTOP)
     try:
         page = context.new_page()
@@ -307,7 +308,7 @@ def first_paint(browser: Browser, address: str, slower: int = 4) -> float:
 
 
 def transfer(browser: Browser, address: str) -> Counter:
-    """Return the bytes that came for the page at `address`, by the address of the file, scrolled down to its end."""
+    """Return the bytes that came for a page with all its figures, by the address of the file."""
     sizes, names = Counter(), {}
     context = browser.new_context(viewport=DESKTOP)
     try:

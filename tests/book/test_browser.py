@@ -49,8 +49,8 @@ def base(request, site) -> str:
 
 
 def test_every_page_works(browser, base, site):
-    # Pictures are for people to look at; one of each page and width is enough, so only over http. The same holds for
-    # what axe-core says, in the light and in the dark.
+    # Pictures are for people to look at; one of each page and width is enough, so only over http. The same
+    # holds for what axe-core says, in the light and in the dark.
     pictures = site.parent / "screenshots" if base.startswith("http") else None
     found, formulas = [], 0
     for name, page in page_checks.all_pages(site).items():
@@ -122,8 +122,8 @@ SLOWEST_PAINT, LARGEST_TRANSFER = 1500, 3_000_000
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_is_there_soon_and_is_not_large(browser, site, chapter):
-    # Milliseconds on a processor four times as slow, and bytes as a server sends them, all figures loaded. The median
-    # of three; where the machine is busy with something else, of nine.
+    # Milliseconds on a processor four times as slow, and bytes as a server sends them, all figures loaded.
+    # The median of three; where the machine is busy with something else, of nine.
     with served(site, packed=True) as address:
         page = f"{address}notebooks/{chapter}.html"
         times = [first_paint(browser, page) for _ in range(3)]
@@ -160,8 +160,9 @@ def test_the_keyboard_reaches_what_scrolls_and_shows_where_it_is(browser, base):
         page.keyboard.press("Tab")
         skip = page.evaluate("document.activeElement.textContent.trim()")
         unreachable = page.evaluate(
-            """() => [...document.querySelectorAll("article pre, article .output, article .pst-scrollable-table-container")]
-                .filter((box) => box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible")
+            """() => [...document.querySelectorAll("article :is(pre, .output, [class*=scrollable])")]
+                .filter((box) => box.scrollWidth > box.clientWidth + 1)
+                .filter((box) => getComputedStyle(box).overflowX !== "visible")
                 .filter((box) => box.tabIndex < 0 && !box.querySelector("[tabindex='0'], a, button"))
                 .map((box) => box.outerHTML.slice(0, 80))"""
         )

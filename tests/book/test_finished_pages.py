@@ -19,6 +19,7 @@ import finished_pages
 import launch_pages
 import printed_book
 import scoreboard
+
 from tools import editions
 
 # ---- Pages
@@ -34,7 +35,8 @@ def test_only_pages_that_search_load_the_search_and_none_draws_icons():
 
 
 def test_an_arrow_is_named_after_the_page_beside_it():
-    page = '<li><a href="x">The <code>dae</code> &amp; more</a><details><summary><i></i></summary></details></li>'
+    link = '<a href="x">The <code>dae</code> &amp; more</a>'
+    page = f"<li>{link}<details><summary><i></i></summary></details></li>"
     summary = BeautifulSoup(finished_pages.name_unfolding_arrows(page), "html.parser").summary
     assert summary["aria-label"] == "Pages under: The dae & more"
     # A folded part of the text says itself what it is.
@@ -147,7 +149,7 @@ def test_without_an_address_there_is_no_repository(empty):
 
 @pytest.mark.parametrize("wrong", ["someone/book", "ftp://host/a/b", "https://github.com/someone"])
 def test_an_address_that_is_none_is_refused(wrong):
-    with pytest.raises(ValueError, match="_config.yml"):
+    with pytest.raises(ValueError, match=r"_config\.yml"):
         launch_pages.repository(wrong, "main")
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import page_checks as checks
 import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browsing import DESKTOP, PHONE, Visit, find_browser, open_browser, served
 from page_checks import PROJECT
 from PIL import Image
@@ -84,8 +85,12 @@ def book(tmp_path_factory) -> Path:
     shutil.copy(PROJECT / "book" / "references.bib", folder / "book")
     shutil.copytree(EXPORTS, folder / "notebooks" / "live")
     (folder / "book" / "start.md").write_text("# Start\n\nNo demo here.\n", encoding="utf-8")
-    for name in NAMES:
+    for name in NAMES[1:]:
         (folder / "book" / f"{name}.md").write_text(PAGE.format(name=name), encoding="utf-8")
+    # The first stands in a notebook, as in a chapter.
+    cell = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": PAGE.format(name=NAMES[0])}
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "book" / f"{NAMES[0]}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     toc = "format: jb-book\nroot: book/start\nchapters:\n"
     toc += "".join(f"- file: book/{name}\n" for name in NAMES)
     (folder / "_toc.yml").write_text(toc, encoding="utf-8")
@@ -479,9 +484,10 @@ def test_when_the_data_cannot_be_loaded_the_picture_stays(browser, http):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_demo_fits_a_phone_and_every_control_has_a_name(browser, http, name):
+def test_a_demo_fits_a_phone_and_shuts_nobody_out(browser, http, name):
     # `opened` complains about what sticks out.
-    with demo(browser, http, name, PHONE, device_scale_factor=2.5) as place:
+    settings = {"device_scale_factor": 2.5, "reduced_motion": "reduce", "color_scheme": "light"}
+    with demo(browser, http, name, PHONE, **settings) as place:
         nameless = place.stage.evaluate(
             """(stage) => [...stage.querySelectorAll("button, input, canvas")].filter((node) => !(
               node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length
@@ -494,6 +500,13 @@ def test_a_demo_fits_a_phone_and_every_control_has_a_name(browser, http, name):
             "(all) => all.map((node) => [node.width, Math.round(node.clientWidth * devicePixelRatio)])"
         )
         assert all(abs(dots - wanted) <= 1 for dots, wanted in charts)
+        for scheme in ("light", "dark"):
+            place.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            # Colours change over a moment.
+            place.page.wait_for_timeout(300)
+            # Otherwise axe-core loads the style sheets once more, and looks for what they import elsewhere.
+            found = Axe().run(place.page, ".dae-live", {"preload": False}).response["violations"]
+            assert [(scheme, one["id"], one["nodes"][0]["html"]) for one in found] == []
 
 
 @pytest.mark.parametrize("name", ["01_scores", "06_strip"])
