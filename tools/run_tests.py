@@ -37,9 +37,13 @@ def _run(*command: str) -> bool:
 
 
 def lint() -> bool:
-    """Ruff finds nothing to say about the code, nor about its layout."""
-    checked = _python("ruff", "check", ".")
-    return _python("ruff", "format", "--check", ".") and checked
+    """Nothing is to be said about the code, its layout, and the prose."""
+    checked = [
+        _python("ruff", "check", "."),
+        _python("ruff", "format", "--check", "."),
+        _python("tools.check_prose"),
+    ]
+    return all(checked)
 
 
 def unit() -> bool:
@@ -81,7 +85,7 @@ def notebooks() -> bool:
 
 def project() -> bool:
     """The committed notebooks come from their code, and the project keeps its promises."""
-    return _python("pytest", "tests/notebooks", "tests/test_project.py")
+    return _python("pytest", "tests/notebooks", "tests/test_project.py", "tests/test_text.py")
 
 
 def book() -> bool:

@@ -1,0 +1,383 @@
+"""What helps to find one's way: times, teasers, the concept map, the index, numbers on the home page.
+
+Everything is worked out from `book/wayfinding.yml`, the notebooks and the results at build time:
+
+- the role ``{result}`KEY``` puts a headline number of a published run into the text;
+- the directive `concept-map` draws what builds on what, each concept a link to the section that introduces
+it; - each chapter says at its top how long it takes to read and to run;
+- the links to the previous and the next page say in one line what is there;
+- each chapter gets the recipe from `book/recipes` before its section "Further reading";
+- sections are entered in the index.
+
+Sections are named by their headings, so no notebook needs a label for it; a heading that is not there is a
+warning.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from docutils import nodes
+from published_runs import duration, number, run_metadata
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+logger = logging.getLogger(__name__)
+
+WORDS_A_MINUTE = 200
+RECIPE_BEFORE = "## Further reading"
+# Text that a reader skips or that unfolds on request: it does not count as reading.
+NOT_READ = (nodes.literal_block, nodes.math_block, nodes.raw, nodes.comment, addnodes.index)
+NOT_READ_CLASSES = {"cell_output", "solution", "dropdown", "toggle", "chapter-times"}
+
+
+def wayfinding(srcdir: str | Path) -> dict[str, Any]:
+    """Return what `book/wayfinding.yml` says."""
+    return yaml.safe_load((Path(srcdir) / "book" / "wayfinding.yml").read_text(encoding="utf-8"))
+
+
+def warn(text: str, location: Any = None) -> None:
+    """Complain about `book/wayfinding.yml`, which fails a build with -W."""
+    logger.warning("book/wayfinding.yml: %s", text, location=location, type="wayfinding")
+
+
+# ---- Headline numbers in the text ----
+
+
+def published_number(folder: Path, key: str) -> float | None:
+    """Return the value of the result `key` in the results files in `folder`, or None."""
+    for file in sorted(folder.glob("*.json")):
+        entry = json.loads(file.read_text(encoding="utf-8")).get(key)
+        if entry is not None:
+            return entry["value"]
+    return None
+
+
+class ResultRole(SphinxRole):
+    """``{result}`KEY``` or ``{result}`KEY:.3f```: a headline number of a published run."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Look the number up; the page is read anew in every build, since Sphinx watches no such file."""
+        key, _, form = self.text.partition(":")
+        self.env.note_reread()
+        value = published_number(Path(self.env.srcdir) / "notebooks" / "results", key)
+        if value is None:
+            logger.warning("no published run has a result %r", key, location=self.get_location())
+            return [nodes.literal("", key)], []
+        return [nodes.inline("", format(value, form) if form else number(value), classes=["result"])], []
+
+
+# ---- Times ----
+
+
+def words_to_read(doctree: nodes.Node) -> int:
+    """Return how many words of prose a page has, without code, formulas, outputs and folded solutions."""
+
+    def count(node: nodes.Node) -> int:
+        if isinstance(node, nodes.Text):
+            return len(node.astext().split())
+        if isinstance(node, NOT_READ) or NOT_READ_CLASSES & set(
+            getattr(node, "attributes", {}).get("classes", ())
+        ):
+            return 0
+        return sum(count(child) for child in node.children)
+
+    return count(doctree)
+
+
+def times_line(words: int, run: dict[str, Any], quick: float | None = None) -> str:
+    """Return the line on top of a chapter: `run` is what its notebook recorded, `quick` seconds or None."""
+    parts = [f"To read: about {max(1, round(words / WORDS_A_MINUTE))} min"]
+    if run.get("seconds"):
+        machine = run.get("machine", "").split(",")[0]
+        parts.append(f"to run: {duration(run['seconds'])}" + (f" on {machine}" if machine else ""))
+        if quick is not None:
+            parts.append(f"quick run: {duration(quick)}")
+    return " · ".join(parts)
+
+
+def quick_seconds(srcdir: str | Path) -> dict[str, float]:
+    """Return how long the quick run of each notebook took, by its stem; empty when nobody measured it."""
+    file = Path(srcdir) / "book" / "quick_times.json"
+    return json.loads(file.read_text(encoding="utf-8"))["seconds"] if file.is_file() else {}
+
+
+def add_times(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the line of times below the title of a chapter."""
+    path = Path(app.env.doc2path(docname))
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if path.suffix != ".ipynb" or title is None:
+        return
+    quick = quick_seconds(app.srcdir).get(path.stem)
+    line = times_line(words_to_read(doctree), run_metadata(path), quick)
+    section = title.parent
+    box = nodes.container("", nodes.paragraph("", line), classes=["chapter-times"])
+    section.insert(section.index(title) + 1, box)
+
+
+# ---- Teasers ----
+
+
+def add_teasers(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Say below the links to the previous and the next page what is there."""
+    teasers = wayfinding(app.srcdir).get("teasers", {})
+    relations = app.env.collect_relations().get(pagename)
+    for place, other in zip(("prev", "next"), (relations or [None] * 3)[1:], strict=True):
+        if other and context.get(place) and other in teasers:
+            teaser = html.escape(teasers[other], quote=False)
+            context[f"{place}_title"] = f'{context[place]["title"]}<span class="teaser">{teaser}</span>'
+
+
+def check_teasers(app: Sphinx, env: BuildEnvironment) -> None:
+    """Complain about pages without a teaser and about teasers without a page."""
+    teasers = wayfinding(app.srcdir).get("teasers", {})
+    for docname in sorted(env.found_docs - set(teasers)):
+        warn(f"no teaser for {docname}")
+    for docname in sorted(set(teasers) - env.found_docs):
+        warn(f"a teaser for {docname}, which is no page")
+
+
+# ---- Sections by their headings ----
+
+
+def section_anchor(env: BuildEnvironment, docname: str, heading: str) -> str | None:
+    """Return the name of the place of a section, to be written behind the `#`, or None when there is none."""
+    for reference in env.tocs.get(docname, nodes.bullet_list()).findall(nodes.reference):
+        if reference.astext() == heading:
+            return reference["anchorname"].removeprefix("#")
+    return None
+
+
+class IndexTopics(SphinxTransform):
+    """Enters sections in the index. It runs before the index is collected from the page."""
+
+    default_priority = 700
+
+    def apply(self, **_: Any) -> None:
+        """Put an index entry into each section that `book/wayfinding.yml` names for this page."""
+        file = Path(self.env.srcdir) / "book" / "wayfinding.yml"
+        if not file.is_file():
+            return
+        data = wayfinding(self.env.srcdir)
+        docname = self.env.docname
+        wanted: dict[str, list[str]] = {
+            heading: list(entries) for heading, entries in data.get("topics", {}).get(docname, {}).items()
+        }
+        for concept in data.get("concepts", []):
+            if concept["in"] == docname:
+                wanted.setdefault(concept["section"], []).append(concept["name"])
+        if wanted:
+            self.env.note_dependency(str(file))
+        for section in self.document.findall(nodes.section):
+            title = section.next_node(nodes.title)
+            entries = wanted.pop(title.astext(), []) if title else []
+            if entries:
+                place = section["ids"][0]
+                # "single" with a semicolon puts the second part below the first, and not the other way round.
+                found = [("single", entry, place, "", None) for entry in entries]
+                section.insert(1, addnodes.index(entries=found))
+        for heading in wanted:
+            warn(f"{docname} has no section {heading!r}", location=docname)
+
+
+# ---- The concept map ----
+
+
+class concept_map(nodes.General, nodes.Element):
+    """The place of the map, until the sections of all pages are known."""
+
+
+class ConceptMap(SphinxDirective):
+    """`concept-map`: a drawing of what builds on what, and the same as a list."""
+
+    has_content: ClassVar[bool] = False
+
+    def run(self) -> list[nodes.Node]:
+        """Leave a place for the map."""
+        self.env.note_reread()
+        return [concept_map()]
+
+
+def levels(concepts: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Return how far each concept is from the start: one more than the farthest that it builds on.
+
+    Raises:
+        ValueError: a concept that builds on one that comes later or does not exist.
+    """
+    found: dict[str, int] = {}
+    for concept in concepts:
+        unknown = [need for need in concept.get("needs", ()) if need not in found]
+        if unknown:
+            raise ValueError(f"{concept['name']} builds on {unknown[0]}, which is not listed before it")
+        found[concept["name"]] = 1 + max((found[need] for need in concept.get("needs", ())), default=-1)
+    return found
+
+
+def rows_of(concepts: Sequence[dict[str, Any]], columns: int) -> list[list[dict[str, Any]]]:
+    """Return the concepts level by level, at most `columns` side by side."""
+    level = levels(concepts)
+    rows = []
+    for number_of_level in range(max(level.values()) + 1):
+        row = [concept for concept in concepts if level[concept["name"]] == number_of_level]
+        # Two rows of nearly equal length look better than a full and a nearly empty one.
+        parts = -(-len(row) // columns)
+        size = -(-len(row) // parts)
+        rows += [row[start : start + size] for start in range(0, len(row), size)]
+    return rows
+
+
+def wrapped(words: str, most: int) -> list[str]:
+    """Break a name into lines of at most `most` letters, where it has blanks."""
+    lines = [""]
+    for word in words.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > most:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def drawing(
+    concepts: Sequence[dict[str, Any]], links: dict[str, str], columns: int, box: tuple[int, int], name: str
+) -> str:
+    """Return the map as SVG.
+
+    Args:
+        concepts: in an order in which each comes after those that it builds on.
+        links: the address of each, by name.
+        columns: how many stand side by side at most.
+        box: width and height of the box around a concept, in pixels.
+        name: what the ids in the drawing begin with, since a page has two of them.
+    """
+    wide, high = box
+    between, apart = 8, 34
+    width = columns * wide + (columns - 1) * between
+    rows = rows_of(concepts, columns)
+    places: dict[str, tuple[float, float]] = {}
+    for y, row in enumerate(rows):
+        left = (width - len(row) * wide - (len(row) - 1) * between) / 2
+        places |= {
+            concept["name"]: (left + x * (wide + between), y * (high + apart) + 1)
+            for x, concept in enumerate(row)
+        }
+    lines = []
+    for concept in concepts:
+        x, y = places[concept["name"]]
+        for need in concept.get("needs", ()):
+            from_x, from_y = places[need][0] + wide / 2, places[need][1] + high
+            to_x, middle = x + wide / 2, apart / 2
+            lines.append(
+                f'<path d="M{from_x:g} {from_y:g}C{from_x:g} {from_y + middle:g} {to_x:g} {y - middle:g} '
+                f'{to_x:g} {y:g}"/>'
+            )
+    boxes = []
+    for concept in concepts:
+        x, y = places[concept["name"]]
+        text = wrapped(concept["name"], most=round(wide / 7.3))
+        first = y + high / 2 + 4.5 - 7.5 * (len(text) - 1)
+        spans = "".join(
+            f'<tspan x="{x + wide / 2:g}" y="{first + 15 * line:g}">{html.escape(part)} </tspan>'
+            for line, part in enumerate(text)
+        )
+        boxes.append(
+            f'<a href="{html.escape(links[concept["name"]])}"><rect x="{x:g}" y="{y:g}" width="{wide}" '
+            f'height="{high}" rx="6"/><text>{spans}</text></a>'
+        )
+    height = len(rows) * (high + apart) - apart + 2
+    return (
+        f'<svg class="concept-map concept-map-{name}" viewBox="0 0 {width} {height}" role="group" '
+        f'aria-labelledby="concept-map-{name}-title" style="max-width: {round(1.25 * width)}px">'
+        f'<title id="concept-map-{name}-title">Concepts of the book. A line leads down from a '
+        f"concept to those that build on it.</title><g>{''.join(lines)}</g>{''.join(boxes)}</svg>"
+    )
+
+
+def draw_concept_maps(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the drawing (in HTML) and the list (everywhere) in the place of each `concept-map`."""
+    for place in list(doctree.findall(concept_map)):
+        concepts = wayfinding(app.srcdir)["concepts"]
+        links = {}
+        for concept in concepts:
+            anchor = section_anchor(app.env, concept["in"], concept["section"])
+            if anchor is None:
+                warn(f"{concept['in']} has no section {concept['section']!r}", location=docname)
+            page = app.builder.get_relative_uri(docname, concept["in"])
+            links[concept["name"]] = f"{page}#{anchor}"
+        new: list[nodes.Node] = []
+        if app.builder.format == "html":
+            wide = drawing(concepts, links, 5, (132, 44), "wide")
+            narrow = drawing(concepts, links, 3, (104, 52), "narrow")
+            new.append(nodes.raw("", f'<div class="concept-maps">{wide}{narrow}</div>', format="html"))
+        new.append(listing(concepts, links))
+        place.replace_self(new)
+
+
+def listing(concepts: Iterable[dict[str, Any]], links: dict[str, str]) -> nodes.bullet_list:
+    """Return the concepts as a list: each a link, with the chapter and what it builds on."""
+    items = []
+    for concept in concepts:
+        link = nodes.reference("", concept["name"], refuri=links[concept["name"]], internal=True)
+        chapter = re.search(r"/0*(\d+)_", concept["in"])
+        rest = f", chapter {chapter[1]}" if chapter else ""
+        if concept.get("needs"):
+            rest += "; builds on " + ", ".join(concept["needs"])
+        items.append(nodes.list_item("", nodes.paragraph("", "", link, nodes.Text(rest))))
+    return nodes.bullet_list("", *items, classes=["concept-list"])
+
+
+# ---- Recipes ----
+
+
+def with_recipe(notebook: str, recipe: str) -> str:
+    """Return the source of a notebook with `recipe` before the section "Further reading".
+
+    Raises:
+        ValueError: there is no such section.
+    """
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        text = "".join(cell["source"])
+        found = re.search(rf"^{RECIPE_BEFORE}$", text, flags=re.MULTILINE)
+        if cell["cell_type"] == "markdown" and found:
+            # A list of lines, as in a file: some readers of notebooks expect no other form.
+            new = f"{text[: found.start()]}{recipe.strip()}\n\n{text[found.start() :]}"
+            cell["source"] = new.splitlines(keepends=True)
+            return json.dumps(content)
+    raise ValueError(f"there is no section {RECIPE_BEFORE!r}")
+
+
+def add_recipe(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Add the recipe of a chapter, `book/recipes/NN.md`, to its source."""
+    recipe = Path(app.srcdir) / "book" / "recipes" / f"{Path(docname).name[:2]}.md"
+    if not docname.startswith("notebooks/") or not recipe.is_file():
+        return
+    app.env.note_dependency(str(recipe))
+    try:
+        source[0] = with_recipe(source[0], recipe.read_text(encoding="utf-8"))
+    except ValueError as error:
+        logger.warning("the recipe has no place: %s", error, location=docname, type="wayfinding")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register all of it; times are added last, when everything that counts as text is there."""
+    app.add_role("result", ResultRole())
+    app.add_node(concept_map)
+    app.add_directive("concept-map", ConceptMap)
+    app.add_transform(IndexTopics)
+    app.connect("source-read", add_recipe)
+    app.connect("env-check-consistency", check_teasers)
+    app.connect("doctree-resolved", draw_concept_maps)
+    app.connect("doctree-resolved", add_times, priority=950)
+    app.connect("html-page-context", add_teasers, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
