@@ -339,11 +339,12 @@ def svg(
             f'<a href="{html.escape(links[concept])}"><rect x="{x:g}" y="{y:g}" width="{wide}" '
             f'height="{high}" rx="6"/><text>{spans}</text></a>'
         )
+    paths = "".join(f'<path d="{line}"/>' for line in lines)
     return (
         f'<svg class="concept-map concept-map-{name}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="group" '
         f'aria-labelledby="concept-map-{name}-title" style="max-width: {round(1.25 * size[0])}px">'
         f'<title id="concept-map-{name}-title">Concepts of the book. A line leads down from a concept to '
-        f"those that build on it.</title>{''.join(f'<path d={line!r}/>' for line in lines)}{''.join(boxes)}</svg>"
+        f"those that build on it.</title>{paths}{''.join(boxes)}</svg>"
     )
 
 
