@@ -358,9 +358,10 @@ def draw_concept_maps(app: Sphinx, doctree: nodes.document, docname: str) -> Non
             if anchor is None:
                 warn(f"{concept['in']} has no section {concept['section']!r}", location=docname)
             page = app.builder.get_relative_uri(docname, concept["in"])
-            links[concept["name"]] = f"{page}#{anchor}"
+            # In one single page, the address of a chapter is a place itself.
+            links[concept["name"]] = page if page.startswith("#") else f"{page}#{anchor}"
         new: list[nodes.Node] = []
-        if app.builder.format == "html":
+        if app.builder.name in ("html", "dirhtml"):
             wide, narrow = drawing(concepts, links), tree(concepts, links)
             new.append(nodes.raw("", f'<div class="concept-maps">{wide}{narrow}</div>', format="html"))
         new.append(listing(concepts, links))
