@@ -6,7 +6,7 @@
 .DELETE_ON_ERROR:
 # Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
 .NOTPARALLEL:
-.PHONY: help book test lab execute bench serve browser lock clean
+.PHONY: help book pdf epub zip test lab execute bench serve browser lock clean
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
 $(shell [ "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/ready)
@@ -21,6 +21,16 @@ help: ## show this list
 
 book: _build/html/.complete ## build the book from the committed notebooks
 	@echo "The book is here: $(CURDIR)/_build/html/index.html"
+
+pdf: .venv/ready ## print the whole book as PDF (needs TeX, which is installed where possible)
+	@sh tools/latex.sh
+	@.venv/bin/python -m tools.editions pdf
+
+epub: .venv/ready ## write the whole book for an e-book reader
+	@.venv/bin/python -m tools.editions epub
+
+zip: book ## pack the built book, to read it offline
+	@.venv/bin/python -m tools.editions zip
 
 test: browser ## check everything: code, data, notebooks, the built book, its pages in a browser
 	@.venv/bin/python -m tools.run_tests $(STEPS)

@@ -25,6 +25,7 @@ from tools.notebook_code import (
     code_cells,
     code_digest,
     find_notebooks,
+    live_digest,
     read_notebook,
     results_digest,
     results_file,
@@ -67,7 +68,7 @@ def foreign_names(text: str) -> list[str]:
 
 def is_current(path: Path, notebook: NotebookNode) -> bool:
     """Tell whether the stored outputs and results come from a full run of exactly this code, to its end."""
-    return not any(check(path, notebook) for check in (_code, _order, _errors, _results))
+    return not any(check(path, notebook) for check in (_code, _order, _errors, _results, _live))
 
 
 def _code(path: Path, notebook: NotebookNode) -> list[str]:
@@ -184,6 +185,12 @@ def _results(path: Path, notebook: NotebookNode) -> list[str]:
     ]
 
 
+def _live(path: Path, notebook: NotebookNode) -> list[str]:
+    if notebook.metadata.get("dae", {}).get("live_digest") == live_digest(path):
+        return []
+    return [f"live/{path.stem[:2]}_*.js are not what the notebook's run wrote: {WAY_OUT}"]
+
+
 def _figures(path: Path, notebook: NotebookNode) -> list[str]:
     faults = []
     for number, cell in enumerate(code_cells(notebook), 1):
@@ -251,6 +258,7 @@ CHECKS: dict[str, Callable[[Path, NotebookNode], list[str]]] = {
     "the run is recorded": _record,
     "versions are those of the lock": _versions,
     "results are written": _results,
+    "networks for the pages are those of the run": _live,
 }
 
 

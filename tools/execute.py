@@ -39,6 +39,8 @@ from tools.notebook_code import (
     code_cells,
     code_digest,
     find_notebooks,
+    live_digest,
+    live_files,
     read_notebook,
     results_digest,
     results_file,
@@ -134,6 +136,7 @@ def run_notebook(path: Path, mend: Mend | None = None) -> NotebookNode:
     notebook.metadata["dae"] = {
         "code_digest": code_digest(notebook),
         "results_digest": results_digest(results_file(path)),
+        "live_digest": live_digest(path),
         "profile": PUBLISHED_PROFILE,
         "seconds": round(seconds, 1),
         "peak_memory_mb": peak,
@@ -307,17 +310,23 @@ def _sources(cells: list[NotebookNode]) -> list[str]:
 
 @contextmanager
 def _results_kept_on_failure(path: Path) -> Iterator[None]:
-    """Put the results file back when the notebook, which writes it on its way, does not come to its end."""
-    results = results_file(path)
-    before = results.read_bytes() if results.is_file() else None
+    """Put results and live files back when the notebook, which writes them, does not come to its end."""
+    before = {file: file.read_bytes() for file in _written(path)}
+    for file in live_files(path):
+        file.unlink()  # or one that this run no longer writes would stay
     try:
         yield
     except BaseException:
-        if before is not None:
-            results.write_bytes(before)
-        else:
-            results.unlink(missing_ok=True)
+        for file in _written(path):
+            if file not in before:
+                file.unlink()
+        for file, content in before.items():
+            file.write_bytes(content)
         raise
+
+
+def _written(path: Path) -> list[Path]:
+    return [file for file in (results_file(path), *live_files(path)) if file.is_file()]
 
 
 def _is_noise(output: NotebookNode) -> bool:

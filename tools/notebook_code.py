@@ -60,3 +60,16 @@ def results_digest(file: Path) -> str | None:
         return None
     content = json.dumps(json.loads(file.read_text(encoding="utf-8")), sort_keys=True)
     return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
+
+
+def live_files(path: Path) -> list[Path]:
+    """Return the files of networks for the pages that the notebook at a path has written, by name."""
+    return sorted((path.parent / "live").glob(f"{path.stem[:2]}_*.js"))
+
+
+def live_digest(path: Path) -> str | None:
+    """Return ``"sha256:…"`` over those files and their names, or None when there are none."""
+    if not (files := live_files(path)):
+        return None
+    content = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return "sha256:" + hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,10 +1,7 @@
 """Tables about the published runs, made from what the runs themselves recorded.
 
-Two directives:
-
-- `execution-times` reads the entry `dae` in the metadata of every notebook in the book;
-- `results-table` reads `notebooks/results/*.json` and, beside our numbers, the published ones in
-  `book/published_results.yml`.
+The directive `execution-times` reads the entry `dae` in the metadata of every notebook in the book. The rest
+of the module is what other generated pages write their tables and numbers with.
 
 Nothing on those pages is typed by hand, so they cannot disagree with the notebooks.
 """
@@ -16,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -110,52 +106,6 @@ def execution_times(notebooks: Mapping[str, dict[str, Any]]) -> str:
     )
 
 
-def results_table(
-    results: Mapping[str, dict[str, dict[str, Any]]],
-    published: Mapping[str, list[dict[str, Any]]],
-    documents: Iterable[str],
-) -> str:
-    """Write every result, file by file, with the published numbers on the same protocol below ours.
-
-    `results` maps the stem of each results file (`01_name`) to its contents; `published` maps the key of a
-    result to other people's numbers; a stem that is also the name of a notebook in `documents` becomes a
-    link to it.
-    """
-    if not results:
-        return "No chapter in this copy of the book has written results yet."
-    documents = set(documents)
-    parts = []
-    for stem, entries in sorted(results.items()):
-        document = f"notebooks/{stem}"
-        parts.append(f"From [](/{document}.ipynb):" if document in documents else f"From `{stem}`:")
-        rows = []
-        for key, entry in entries.items():
-            low, high = entry.get("low"), entry.get("high")
-            interval = f"{number(low)} to {number(high)}" if low is not None and high is not None else ""
-            rows.append(
-                [
-                    f"`{key}`",
-                    f"**{number(entry['value'])}**",
-                    interval,
-                    str(entry.get("seeds", "")),
-                    entry.get("protocol", "")
-                    + ("" if entry.get("profile") == "full" else f" (profile {entry.get('profile')})"),
-                ]
-            )
-            rows += [
-                [
-                    f"{other['method']} {{cite:p}}`{other['cite']}`",
-                    number(other["value"]),
-                    "",
-                    "",
-                    other["note"],
-                ]
-                for other in published.get(key, [])
-            ]
-        parts.append(markdown_table(["Result", "Value", "95 % interval", "Seeds", "Protocol"], rows))
-    return "\n\n".join(parts)
-
-
 class GeneratedTables(SphinxDirective):
     """A directive whose content is Markdown that `markdown` writes at build time."""
 
@@ -188,25 +138,7 @@ class ExecutionTimes(GeneratedTables):
         return execution_times({name: run_metadata(path) for name, path in self.notebooks().items()})
 
 
-class ResultsTable(GeneratedTables):
-    """`results-table`: every result file, with the published numbers on the same protocol."""
-
-    def markdown(self) -> str:
-        """Read the results files and the file of published numbers."""
-        top = Path(self.env.srcdir)
-        # The benchmark has a page of its own.
-        files = sorted(
-            path for path in (top / "notebooks" / "results").glob("*.json") if path.stem != "bench"
-        )
-        return results_table(
-            {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files},
-            yaml.safe_load((top / "book" / "published_results.yml").read_text(encoding="utf-8")),
-            self.notebooks(),
-        )
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the two directives."""
+    """Register the directive."""
     app.add_directive("execution-times", ExecutionTimes)
-    app.add_directive("results-table", ResultsTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

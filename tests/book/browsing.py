@@ -6,18 +6,20 @@ have.
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -43,6 +45,10 @@ MEASURE = """
 async () => {
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   await document.fonts.ready;
+  // Pictures that load when they are seen have to be there before anything is said about them.
+  const pictures = [...document.images].filter((image) => image.loading === "lazy" || !image.complete);
+  for (const image of pictures) image.loading = "eager";
+  await Promise.all(pictures.map((image) => image.decode().catch(() => {})));
   const wide = document.documentElement.clientWidth;
   const clipped = (node) => {
     for (let up = node.parentElement; up && up !== document.body; up = up.parentElement) {
@@ -66,6 +72,20 @@ async () => {
 """
 
 
+# What axe-core says of the page: nothing is left out, but what depends neither on the colours nor on the
+# width need not be asked again in the dark or on a phone.
+AXE = """
+async (rules) => {
+  const found = await axe.run(document, {resultTypes: ["violations"], ...(rules && {runOnly: rules})});
+  return found.violations.map((violation) =>
+    `${violation.id} (${violation.impact}), ${violation.nodes.length} times, ` +
+    `first ${violation.nodes[0].target.join(" ")}: ${violation.help}`);
+}
+"""
+IN_THE_DARK = ["color-contrast", "link-in-text-block"]
+ON_A_PHONE = ["scrollable-region-focusable", "color-contrast", "target-size"]
+
+
 @dataclass
 class Visit:
     """What happened when one page was opened at one width."""
@@ -81,6 +101,7 @@ class Visit:
     formulas: int = 0
     typeset: int = 0
     failed_formulas: list[str] = field(default_factory=list)
+    inaccessible: list[str] = field(default_factory=list)
 
     def complaints(self) -> list[str]:
         """Return everything that is wrong with the page, one line each."""
@@ -93,6 +114,7 @@ class Visit:
         found += [f"{place}: the image {source} is not shown" for source in self.broken_images]
         if self.typeset < self.formulas:
             found.append(f"{place}: only {self.typeset} of {self.formulas} formulas are typeset")
+        found += [f"{place}: {text}" for text in self.inaccessible]
         return found + [f"{place}: the formula {text!r} is wrong" for text in self.failed_formulas]
 
 
@@ -126,10 +148,43 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Say nothing about requests that were served."""
 
 
+@cache
+def _packed(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return gzip.compress(file.read(), 6)
+
+
+class _Packing(_Quiet):
+    """Serves text packed with gzip, as every web server that is set up for readers does."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer with a file, packed when it is text."""
+        path = self.translate_path(self.path)
+        if not os.path.isfile(path):
+            self.send_error(404)
+            return
+        packs = path.endswith((".html", ".css", ".js", ".json", ".svg", ".txt", ".ipynb"))
+        if packs:
+            content = _packed(path)
+        else:
+            with open(path, "rb") as file:
+                content = file.read()
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Length", str(len(content)))
+        if packs:
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(content)
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve `folder` on a free port of this machine and yield its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+def served(folder: Path, packed: bool = False) -> Iterator[str]:
+    """Serve `folder` on a free port of this machine and yield its address; `packed` with gzip."""
+    handler = partial(_Packing if packed else _Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -173,17 +228,40 @@ def watch(context: BrowserContext, base: str, visit: Visit) -> None:
     )
 
 
+@cache
+def _axe_source() -> str:
+    """Return the script of axe-core, which a package for Python carries."""
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def inaccessible(page: Page, size: dict[str, int]) -> list[str]:
+    """Return what axe-core objects to on an open page: in the light, and what can differ in the dark."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_axe_source())
+    found = [f"axe: {text}" for text in page.evaluate(AXE, None if size == DESKTOP else ON_A_PHONE)]
+    if size == DESKTOP:
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        found += [f"axe, in the dark: {text}" for text in page.evaluate(AXE, IN_THE_DARK)]
+        page.evaluate("document.documentElement.dataset.theme = 'light'")
+    return found
+
+
 def open_page(
     browser: Browser,
     base: str,
     name: str,
     sizes: Sequence[dict[str, int]] = (DESKTOP, PHONE),
     picture: Path | None = None,
+    accessibility: bool = False,
 ) -> list[Visit]:
     """Open the page `name` of the book at `base` in a fresh window and return what happened at each size.
 
     The page is loaded at the first of `sizes`, and the window is then made as large as the others. With
-    `picture`, a path without its ending, what the page looks like is stored once for each size.
+    `picture`, a path without its ending, what the page looks like is stored once for each size. With
+    `accessibility`,
+    axe-core looks at it too.
     """
     visit = Visit(base + name, sizes[0]["width"])
     visits = [visit, *(Visit(base + name, size["width"]) for size in sizes[1:])]
@@ -197,6 +275,8 @@ def open_page(
             page.set_viewport_size(size)
             for key, value in page.evaluate(MEASURE).items():
                 setattr(seen, key, value)
+            if accessibility:
+                seen.inaccessible = inaccessible(page, size)
             if picture:
                 picture.parent.mkdir(parents=True, exist_ok=True)
                 page.screenshot(path=f"{picture}-{size['width']}.png", full_page=True, animations="disabled")
@@ -212,3 +292,37 @@ def open_page(
 def complaints(visits: Iterable[Visit]) -> list[str]:
     """Return everything that is wrong in any of `visits`, one line each."""
     return [complaint for visit in visits for complaint in visit.complaints()]
+
+
+def first_paint(browser: Browser, address: str, slower: int = 4) -> float:
+    """Return the milliseconds until the page at `address` shows something, on a slower processor."""
+    context = browser.new_context(viewport=DESKTOP)
+    try:
+        page = context.new_page()
+        context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
+        page.goto(address, wait_until="commit")
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+        return page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    finally:
+        context.close()
+
+
+def transfer(browser: Browser, address: str) -> Counter:
+    """Return the bytes that came for a page with all its figures, by the address of the file."""
+    sizes, names = Counter(), {}
+    context = browser.new_context(viewport=DESKTOP)
+    try:
+        page = context.new_page()
+        session = context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.on("Network.requestWillBeSent", lambda e: names.update({e["requestId"]: e["request"]["url"]}))
+        session.on(
+            "Network.loadingFinished",
+            lambda e: sizes.update({names.get(e["requestId"], "?"): int(e["encodedDataLength"])}),
+        )
+        page.goto(address, wait_until="load")
+        page.evaluate(MEASURE)
+        page.wait_for_load_state("networkidle")
+    finally:
+        context.close()
+    return sizes

@@ -23,6 +23,7 @@ SOURCES = (
     "book/**/*",
     "notebooks/*.ipynb",
     "notebooks/results/*.json",
+    "notebooks/live/*.js",
     "dae_utils/*.py",
 )
 

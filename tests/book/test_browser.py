@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import statistics
+
 import browsing
 import page_checks
 import pytest
-from browsing import DESKTOP, PHONE, Visit, complaints, find_browser, open_browser, open_page, served
+from browsing import (
+    DESKTOP,
+    PHONE,
+    Visit,
+    complaints,
+    find_browser,
+    first_paint,
+    open_browser,
+    open_page,
+    served,
+    transfer,
+)
 from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
@@ -35,14 +49,15 @@ def base(request, site) -> str:
 
 
 def test_every_page_works(browser, base, site):
-    # Pictures are for people to look at; one of each page and width is enough, so only over http.
+    # Pictures are for people to look at; one of each page and width is enough, so only over http. The same
+    # holds for what axe-core says, in the light and in the dark.
     pictures = site.parent / "screenshots" if base.startswith("http") else None
     found, formulas = [], 0
     for name, page in page_checks.all_pages(site).items():
         if page.redirect:
             continue
         picture = pictures / name.removesuffix(".html").replace("/", "-") if pictures else None
-        visits = open_page(browser, base, name, picture=picture)
+        visits = open_page(browser, base, name, picture=picture, accessibility=picture is not None)
         found += complaints(visits)
         formulas += visits[0].typeset
     assert not found, "\n".join(["", *found])
@@ -101,6 +116,103 @@ def test_the_search_box_of_a_page_leads_to_results(browser, base):
     assert not visit.complaints(), "\n".join(visit.complaints())
 
 
+CHAPTERS = sorted(path.stem for path in (page_checks.PROJECT / "notebooks").glob("*.ipynb"))
+SLOWEST_PAINT, LARGEST_TRANSFER = 1500, 3_000_000
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_is_there_soon_and_is_not_large(browser, site, chapter):
+    # Milliseconds on a processor four times as slow, and bytes as a server sends them, all figures loaded.
+    # The median of three; where the machine is busy with something else, of nine.
+    with served(site, packed=True) as address:
+        page = f"{address}notebooks/{chapter}.html"
+        times = [first_paint(browser, page) for _ in range(3)]
+        if statistics.median(times) > SLOWEST_PAINT:
+            times += [first_paint(browser, page) for _ in range(6)]
+        sizes = transfer(browser, page)
+    total = sum(sizes.values())
+    print(f"{chapter}: shown after {statistics.median(times):.0f} ms, {total / 1e6:.2f} MB")
+    assert statistics.median(times) <= SLOWEST_PAINT, times
+    assert total <= LARGEST_TRANSFER, sizes.most_common(5)
+
+
+def test_a_chapter_can_be_downloaded_as_a_notebook(browser, base, site):
+    name = CHAPTERS[0]
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    try:
+        page = context.new_page()
+        page.goto(f"{base}notebooks/{name}.html", wait_until="load")
+        page.get_by_label("Download this page").click()
+        with page.expect_download() as caught:
+            page.locator("a.btn-download-source-button").click()
+        content = json.loads(caught.value.path().read_text(encoding="utf-8"))
+    finally:
+        context.close()
+    assert caught.value.suggested_filename == f"{name}.ipynb"
+    assert [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_keyboard_reaches_what_scrolls_and_shows_where_it_is(browser, base):
+    context = browser.new_context(viewport=PHONE)
+    try:
+        page = context.new_page()
+        page.goto(f"{base}notebooks/{CHAPTERS[0]}.html", wait_until="load")
+        page.keyboard.press("Tab")
+        skip = page.evaluate("document.activeElement.textContent.trim()")
+        unreachable = page.evaluate(
+            """() => [...document.querySelectorAll("article :is(pre, .output, [class*=scrollable])")]
+                .filter((box) => box.scrollWidth > box.clientWidth + 1)
+                .filter((box) => getComputedStyle(box).overflowX !== "visible")
+                .filter((box) => box.tabIndex < 0 && !box.querySelector("[tabindex='0'], a, button"))
+                .map((box) => box.outerHTML.slice(0, 80))"""
+        )
+        page.locator("article a").first.focus()
+        page.keyboard.press("Tab")
+        ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    finally:
+        context.close()
+    assert skip == "Skip to main content"
+    assert not unreachable
+    assert ring != "none"
+
+
+def test_the_scoreboard_unfolds(browser, base):
+    context = browser.new_context(viewport=PHONE)
+    try:
+        page = context.new_page()
+        page.goto(base + "book/results.html", wait_until="load")
+        before = page.evaluate("document.documentElement.scrollHeight")
+        tables = page.locator("article details table")
+        assert tables.count() >= len(CHAPTERS)
+        assert not tables.first.is_visible()
+        page.locator("article details summary").first.focus()
+        page.keyboard.press("Enter")
+        tables.first.wait_for()
+    finally:
+        context.close()
+    assert before < 25_000, "the page is longer than thirty screens of a phone"
+
+
+def test_paper_is_white_and_has_every_figure(browser, base, tmp_path):
+    context = browser.new_context(viewport=DESKTOP, color_scheme="dark")
+    try:
+        page = context.new_page()
+        page.goto(f"{base}notebooks/{CHAPTERS[0]}.html", wait_until="load")
+        page.emulate_media(media="print")
+        paper = page.evaluate("getComputedStyle(document.querySelector('.bd-article')).backgroundColor")
+        body = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        hidden = page.locator(".bd-sidebar-primary").is_visible()
+        page.emulate_media(media=None)
+        printed = page.pdf()
+    finally:
+        context.close()
+    assert not hidden
+    assert {brightness(colour) for colour in (paper, body)} <= {0.0, 1.0}
+    assert brightness(body) == 1.0
+    # Figures, not only their places: without them the file has half the size.
+    assert printed.count(b"/Subtype /Image") >= 8
+
+
 def test_a_figure_stands_on_a_light_plate_in_the_dark(browser, base):
     context = browser.new_context(viewport=DESKTOP, color_scheme="dark")
     try:
@@ -145,6 +257,23 @@ def test_a_page_with_a_fault_is_found(browser, tmp_path, scheme, fault, says):
         base = address if scheme == "http" else tmp_path.as_uri() + "/"
         found = complaints(open_page(browser, base, "page.html", [PHONE]))
     assert any(says in complaint for complaint in found), found
+
+
+def test_a_page_that_shuts_somebody_out_is_found(browser, tmp_path):
+    faults = '<main><h1>x</h1><p style="color: #ccc; background: #fff">pale</p><button></button></main>'
+    (tmp_path / "page.html").write_text(f"{HEAD}</head><body>{faults}</body></html>", encoding="utf-8")
+    with served(tmp_path) as address:
+        found = complaints(open_page(browser, address, "page.html", [DESKTOP], accessibility=True))
+    assert any("color-contrast" in complaint for complaint in found), found
+    assert any("button-name" in complaint for complaint in found), found
+
+
+def test_what_came_is_counted_as_it_was_sent(browser, tmp_path):
+    page = f"{HEAD}<link rel='icon' href='data:,'></head><body>{'again ' * 10_000}</body></html>"
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    with served(tmp_path, packed=True) as address:
+        sizes = transfer(browser, address + "page.html")
+    assert 0 < sum(sizes.values()) < 2000
 
 
 def test_a_page_without_a_fault_gives_no_complaint(browser, tmp_path):

@@ -155,21 +155,6 @@ def test_a_run_that_recorded_nothing_is_said_to_be_not_measured():
 
 def test_without_chapters_the_pages_say_so():
     assert "without a chapter" in published_runs.execution_times({})
-    assert "yet" in published_runs.results_table({}, {}, [])
-
-
-def test_results_stand_beside_published_numbers():
-    published = {
-        "mnist.one_class.auroc": [{"method": "ARNet", "value": 0.983, "cite": "ye2020attribute", "note": "n"}]
-    }
-    text = published_runs.results_table({"01_x": RESULTS}, published, ["notebooks/01_x"])
-    ours, theirs, small = [line for line in text.splitlines() if line.startswith("| ")][2:]
-    assert "**0.9836**" in ours
-    assert "0.9829 to 0.9840" in ours
-    assert "ARNet {cite:p}`ye2020attribute` | 0.9830" in theirs
-    assert "(profile quick)" in small
-    assert "(/notebooks/01_x.ipynb)" in text
-    assert "(/notebooks/01_x.ipynb)" not in published_runs.results_table({"01_x": RESULTS}, {}, [])
 
 
 ENTRIES = {key.removeprefix("bench."): entry for key, entry in bench_entries().items()}
@@ -341,20 +326,59 @@ It *grows*.
 """
 
 
-def build(folder: Path, chapter: dict) -> dict[str, checks.Page]:
-    """Build the small book in `folder` with warnings as errors and return its pages."""
+PUBLISHED = """
+- key: mnist.one_class.auroc
+  ours: net
+  title: One digit
+  measure: area
+  better: higher
+  protocol: all test images
+  references:
+    - {method: ARNet, value: 0.983, cite: ye2020attribute, checked: cited}
+    - {method: Deep SVDD, value: 0.948, cite: ruff2018deep, checked: read}
+"""
+SCORES = """
+```{scoreboard-verdict}
+```
+
+```{scoreboard-chart}
+Errors *beside* ours.
+```
+
+```{scoreboard}
+```
+
+```{scoreboard} differs
+```
+
+```{all-results}
+```
+"""
+ADDRESS = "https://github.com/someone/book"
+
+
+def build(folder: Path, chapter: dict, address: str = "") -> dict[str, checks.Page]:
+    """Build the small book in `folder` with warnings as errors and return its pages.
+
+    `address` is where its sources are said to be.
+    """
     (folder / "book").mkdir()
     (folder / "notebooks" / "results").mkdir(parents=True)
-    shutil.copy(PROJECT / "_config.yml", folder)
+    settings = (PROJECT / "_config.yml").read_text(encoding="utf-8")
+    assert settings.count('  url: ""') == 1
+    (folder / "_config.yml").write_text(
+        settings.replace('  url: ""', f'  url: "{address}"'), encoding="utf-8"
+    )
     for name in ("_ext", "_static"):
         shutil.copytree(PROJECT / "book" / name, folder / "book" / name)
-    for name in ("references.bib", "published_results.yml", "bibliography.md"):
+    for name in ("references.bib", "bibliography.md"):
         shutil.copy(PROJECT / "book" / name, folder / "book")
+    (folder / "book" / "published_results.yml").write_text(PUBLISHED, encoding="utf-8")
     toc = "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/01_x\n- file: book/bibliography\n"
     toc += "- file: book/speed\n"
     (folder / "_toc.yml").write_text(toc, encoding="utf-8")
     (folder / "book" / "index.md").write_text(
-        "# Runs\n\n```{execution-times}\n```\n\n```{results-table}\n```\n", encoding="utf-8"
+        "# Runs\n\n```{execution-times}\n```\n" + SCORES, encoding="utf-8"
     )
     (folder / "book" / "speed.md").write_text(SPEED, encoding="utf-8")
     (folder / "notebooks" / "results" / "bench.json").write_text(
@@ -377,7 +401,7 @@ def build(folder: Path, chapter: dict) -> dict[str, checks.Page]:
 @pytest.fixture(scope="module")
 def small_book(tmp_path_factory) -> dict[str, checks.Page]:
     """The pages of the small book."""
-    return build(tmp_path_factory.mktemp("book"), notebook())
+    return build(tmp_path_factory.mktemp("book"), notebook(), ADDRESS)
 
 
 def test_a_chapter_passes_the_checks_of_the_book(small_book):
@@ -406,11 +430,42 @@ def test_a_page_has_no_script_of_thebe_or_require(small_book):
 
 def test_the_tables_are_tables_with_links(small_book):
     article = small_book["book/index.html"].soup.find("article")
-    assert len(article.find_all("table")) == 3
+    # Two of execution times, one comparison, and two kinds of results in a folded chapter.
+    assert len(article.find_all("table")) == 5
+    assert len(article.select("details table")) == 2
+    assert all(table.caption and table.find("th", scope="col") for table in article.find_all("table"))
+    assert "Deep SVDD" in article.select_one("figure img")["alt"]
     text = plain(" ".join(article.get_text(" ").split()))
-    for part in ("13 min 32 s", "0.9836", "ARNet", "train on one digit | score all test images"):
+    for part in (
+        "13 min 32 s",
+        "0.9836",
+        "ARNet",
+        "train on one digit | score all test images",
+        "better than 1, worse than 0, and with 1 no difference is seen",
+        "(profile quick)",
+    ):
         assert part in text
     assert [link.get_text() for link in article.select("td a.reference.internal")][:1] == ["A chapter"]
+
+
+def test_one_setting_brings_buttons_and_notebooks_that_install_what_is_missing(small_book):
+    page = small_book["notebooks/01_x.html"]
+    links = {
+        link.get_text(strip=True): link["href"] for link in page.soup.select(".dropdown-launch-buttons a")
+    }
+    assert links == {
+        "Colab": "https://colab.research.google.com/github/someone/book/blob/main/colab/01_x.ipynb",
+        "Binder": "https://mybinder.org/v2/gh/someone/book/main?urlpath=lab/tree/notebooks/01_x.ipynb",
+    }
+    assert not small_book["book/index.html"].soup.select(".dropdown-launch-buttons")
+    download = page.soup.select_one("a.btn-download-source-button")
+    assert download["download"] == "01_x.ipynb"
+    top = page.site.parents[1]
+    for path in (page.path.parent / download["href"], top / "colab" / "01_x.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert f"git+{ADDRESS}@main" in "".join(cells[0]["source"])
+    # Colab's cells were never run, those to download are as they were published.
+    assert [bool(cell.get("outputs")) for cell in cells if cell["cell_type"] == "code"].count(True) == 0
 
 
 def test_the_page_about_speed_has_its_numbers_its_figure_and_its_table(small_book):
@@ -427,3 +482,6 @@ def test_the_page_about_speed_has_its_numbers_its_figure_and_its_table(small_boo
 def test_a_figure_without_alternative_text_is_found(tmp_path):
     pages = build(tmp_path, notebook(alternative=None))
     assert len(list(checks.every(checks.images_without_words, pages))) == 1
+    # This one was built without an address, so nothing leads out of it.
+    assert not pages["notebooks/01_x.html"].soup.select(".dropdown-launch-buttons")
+    assert not (tmp_path / "colab").exists()

@@ -15,7 +15,14 @@ from tools.check_notebooks import (
     main,
     problems,
 )
-from tools.notebook_code import PROJECT, code_digest, results_digest, results_file
+from tools.notebook_code import (
+    PROJECT,
+    code_digest,
+    live_digest,
+    read_notebook,
+    results_digest,
+    results_file,
+)
 
 RESULTS = {
     "toy.auroc": {
@@ -344,6 +351,22 @@ def test_results_that_were_edited_by_hand_are_found(tmp_path):
     results_file(path).write_text(json.dumps(better))
 
     assert any("not what the notebook's run wrote" in fault for fault in problems(path))
+
+
+def test_live_files_that_no_run_wrote_are_found(tmp_path):
+    path = write(tmp_path, a_good_notebook())
+    live = tmp_path / "live" / "01_digit.js"
+    live.parent.mkdir()
+    live.write_text("daeLive.add();")
+
+    assert any("live/01_*.js are not what" in fault for fault in problems(path))
+    assert not is_current(path, read_notebook(path))
+    notebook = read_notebook(path)
+    notebook.metadata["dae"]["live_digest"] = live_digest(path)
+    nbformat.write(notebook, path)
+    assert problems(path) == []
+    live.rename(live.with_name("02_digit.js"))
+    assert any("live/01_*.js are not what" in fault for fault in problems(path))
 
 
 def test_results_laid_out_differently_are_the_same(tmp_path):

@@ -158,6 +158,24 @@ def test_a_failed_run_leaves_everything_as_it_was(tmp_path, capfd, source, words
     assert sorted(file.name for file in tmp_path.iterdir()) == ["01_toy.ipynb", "results"]
 
 
+def test_a_run_replaces_all_live_files_or_none(tmp_path):
+    write_live = "import pathlib\npathlib.Path('live').mkdir(exist_ok=True)\n"
+    write_live += "pathlib.Path('live/01_new.js').write_text('new')"
+    (tmp_path / "live").mkdir()
+    for name in ("01_old.js", "02_other.js"):
+        (tmp_path / "live" / name).write_text("old")
+    path = write(tmp_path, WRITE_RESULTS, write_live, "1 / 0")
+
+    with pytest.raises(execute.RunFailedError):
+        execute.execute(path)
+    assert sorted(file.name for file in (tmp_path / "live").iterdir()) == ["01_old.js", "02_other.js"]
+
+    path = write(tmp_path, WRITE_RESULTS, write_live)
+    execute.execute(path)
+    assert sorted(file.name for file in (tmp_path / "live").iterdir()) == ["01_new.js", "02_other.js"]
+    assert is_current(path, read_notebook(path))
+
+
 def saved_in_the_middle(path, sources):
     """Save other code cells as soon as the run has left a file that says it is at the second of them."""
     wait_for((path.parent / "failed").exists)
