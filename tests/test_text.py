@@ -156,9 +156,8 @@ def cited() -> dict[str, str]:
     for name, text in sources().items():
         for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text):
             found |= {key.strip(): name for key in re.split(r"[,;]", keys)}
-    published = yaml.safe_load(read("book/published_results.yml"))
-    for others in published.values():
-        found |= {other["cite"]: "book/published_results.yml" for other in others}
+    for key in re.findall(r"\bcite: *[\"']?([\w-]+)", read("book/published_results.yml")):
+        found[key] = "book/published_results.yml"
     for path in (PROJECT / "book" / "_ext").glob("*.py"):
         for key in re.findall(r"\{cite(?::\w+)?\}`(\w+)`", path.read_text(encoding="utf-8")):
             found[key] = path.name

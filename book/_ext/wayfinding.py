@@ -248,21 +248,16 @@ def wrapped(words: str, most: int) -> list[str]:
     return lines
 
 
-def drawing(
-    concepts: Sequence[dict[str, Any]], links: dict[str, str], columns: int, box: tuple[int, int], name: str
-) -> str:
-    """Return the map as SVG.
+def drawing(concepts: Sequence[dict[str, Any]], links: dict[str, str], columns: int = 5) -> str:
+    """Return the map for wide pages as SVG: level by level, with a line to all that a concept builds on.
 
     Args:
         concepts: in an order in which each comes after those that it builds on.
         links: the address of each, by name.
         columns: how many stand side by side at most.
-        box: width and height of the box around a concept, in pixels.
-        name: what the ids in the drawing begin with, since a page has two of them.
     """
-    wide, high = box
-    between, apart = 8, 34
-    width = columns * wide + (columns - 1) * between
+    wide, high, between, apart = 132, 44, 8, 34
+    width = columns * wide + (columns - 1) * between + 2
     rows = rows_of(concepts, columns)
     places: dict[str, tuple[float, float]] = {}
     for y, row in enumerate(rows):
@@ -278,28 +273,78 @@ def drawing(
             from_x, from_y = places[need][0] + wide / 2, places[need][1] + high
             to_x, middle = x + wide / 2, apart / 2
             lines.append(
-                f'<path d="M{from_x:g} {from_y:g}C{from_x:g} {from_y + middle:g} {to_x:g} {y - middle:g} '
-                f'{to_x:g} {y:g}"/>'
+                f"M{from_x:g} {from_y:g}"
+                f"C{from_x:g} {from_y + middle:g} {to_x:g} {y - middle:g} {to_x:g} {y:g}"
             )
-    boxes = []
+    height = len(rows) * (high + apart) - apart + 2
+    return svg("wide", (width, height), lines, places, links, (wide, high))
+
+
+def tree(concepts: Sequence[dict[str, Any]], links: dict[str, str]) -> str:
+    """Return the map for narrow pages as SVG: each concept indented below the first that it builds on.
+
+    Arguments as for `drawing`. What else a concept builds on is in the list below the map only: lines
+    across the boxes could not be told apart on a phone.
+    """
+    wide, high, between, indent = 224, 34, 10, 19
+    places: dict[str, tuple[float, float]] = {}
+    lines: list[str] = []
+
+    def place(concept: dict[str, Any], depth: int) -> None:
+        places[concept["name"]] = x, y = depth * indent + 1, len(places) * (high + between) + 1
+        needs = concept.get("needs", ())
+        if needs:
+            above = places[needs[0]]
+            lines.append(f"M{above[0] + indent / 2:g} {above[1] + high:g}V{y + high / 2:g}H{x:g}")
+        for other in concepts:
+            if other.get("needs", ())[:1] == [concept["name"]]:
+                place(other, depth + 1)
+
+    levels(concepts)
     for concept in concepts:
-        x, y = places[concept["name"]]
-        text = wrapped(concept["name"], most=round(wide / 7.3))
+        if not concept.get("needs"):
+            place(concept, 0)
+    width = max(x for x, _ in places.values()) + wide + 1
+    return svg("narrow", (width, len(places) * (high + between)), lines, places, links, (wide, high))
+
+
+def svg(
+    name: str,
+    size: tuple[float, float],
+    lines: Sequence[str],
+    places: dict[str, tuple[float, float]],
+    links: dict[str, str],
+    box: tuple[int, int],
+) -> str:
+    """Return a map as SVG.
+
+    Args:
+        name: what the ids in it end in, since a page has two maps.
+        size: width and height of the whole.
+        lines: the paths between the boxes.
+        places: left and upper edge of each box, by the name of its concept, in reading order.
+        links: the address of each concept.
+        box: width and height of a box.
+    """
+    wide, high = box
+    boxes = []
+    for concept, (x, y) in places.items():
+        text = wrapped(concept, most=round(wide / 8))
         first = y + high / 2 + 4.5 - 7.5 * (len(text) - 1)
         spans = "".join(
             f'<tspan x="{x + wide / 2:g}" y="{first + 15 * line:g}">{html.escape(part)} </tspan>'
             for line, part in enumerate(text)
         )
         boxes.append(
-            f'<a href="{html.escape(links[concept["name"]])}"><rect x="{x:g}" y="{y:g}" width="{wide}" '
+            f'<a href="{html.escape(links[concept])}"><rect x="{x:g}" y="{y:g}" width="{wide}" '
             f'height="{high}" rx="6"/><text>{spans}</text></a>'
         )
-    height = len(rows) * (high + apart) - apart + 2
+    paths = "".join(f'<path d="{line}"/>' for line in lines)
     return (
-        f'<svg class="concept-map concept-map-{name}" viewBox="0 0 {width} {height}" role="group" '
-        f'aria-labelledby="concept-map-{name}-title" style="max-width: {round(1.25 * width)}px">'
-        f'<title id="concept-map-{name}-title">Concepts of the book. A line leads down from a '
-        f"concept to those that build on it.</title><g>{''.join(lines)}</g>{''.join(boxes)}</svg>"
+        f'<svg class="concept-map concept-map-{name}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="group" '
+        f'aria-labelledby="concept-map-{name}-title" style="max-width: {round(1.25 * size[0])}px">'
+        f'<title id="concept-map-{name}-title">Concepts of the book. A line leads down from a concept to '
+        f"those that build on it.</title>{paths}{''.join(boxes)}</svg>"
     )
 
 
@@ -313,11 +358,11 @@ def draw_concept_maps(app: Sphinx, doctree: nodes.document, docname: str) -> Non
             if anchor is None:
                 warn(f"{concept['in']} has no section {concept['section']!r}", location=docname)
             page = app.builder.get_relative_uri(docname, concept["in"])
-            links[concept["name"]] = f"{page}#{anchor}"
+            # In one single page, the address of a chapter is a place itself.
+            links[concept["name"]] = page if page.startswith("#") else f"{page}#{anchor}"
         new: list[nodes.Node] = []
-        if app.builder.format == "html":
-            wide = drawing(concepts, links, 5, (132, 44), "wide")
-            narrow = drawing(concepts, links, 3, (104, 52), "narrow")
+        if app.builder.name in ("html", "dirhtml"):
+            wide, narrow = drawing(concepts, links), tree(concepts, links)
             new.append(nodes.raw("", f'<div class="concept-maps">{wide}{narrow}</div>', format="html"))
         new.append(listing(concepts, links))
         place.replace_self(new)

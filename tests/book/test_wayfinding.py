@@ -178,23 +178,26 @@ def test_a_concept_stands_below_all_that_it_builds_on():
         wayfinding.levels([{"name": "a", "needs": ["z"]}])
 
 
-def test_the_drawing_has_a_link_for_each_concept_and_a_line_for_each_need():
+@pytest.mark.parametrize("kind", ["wide", "narrow"])
+def test_the_drawing_has_a_link_for_each_concept_and_lines_to_what_it_builds_on(kind):
     links = {concept["name"]: f"page.html#{number}" for number, concept in enumerate(CONCEPTS)}
+    draw = {"wide": wayfinding.drawing, "narrow": wayfinding.tree}[kind]
 
-    drawing = BeautifulSoup(wayfinding.drawing(CONCEPTS, links, 2, (100, 40), "x"), "html.parser")
+    drawing = BeautifulSoup(draw(CONCEPTS, links), "html.parser")
 
-    assert [(a["href"], a.get_text().strip()) for a in drawing.find_all("a")] == [
-        (address, name) for name, address in links.items()
-    ]
-    assert len(drawing.find_all("path")) == 4
+    shown = {a.get_text().strip(): a["href"] for a in drawing.find_all("a")}
+    assert shown == links
+    # The narrow one has a line to the first concept only.
+    assert len(drawing.find_all("path")) == {"wide": 4, "narrow": 3}[kind]
     width, height = map(float, drawing.svg["viewbox"].split()[2:])
+    assert width < 760
     boxes = [[float(box[key]) for key in ("x", "y", "width", "height")] for box in drawing.find_all("rect")]
     assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in boxes)
     overlaps = [
         (one, other)
         for number, one in enumerate(boxes)
         for other in boxes[:number]
-        if abs(one[0] - other[0]) < 100 and abs(one[1] - other[1]) < 40
+        if abs(one[0] - other[0]) < one[2] and abs(one[1] - other[1]) < one[3]
     ]
     assert overlaps == []
 
@@ -349,7 +352,7 @@ def test_one_concept_map_is_shown_and_can_be_read(browser, site, size, scheme):
             """svg => ["text", "rect"].map(name => getComputedStyle(svg.querySelector(name)).fill)"""
         )
         assert colours[0] != colours[1]
-        page.locator("svg.concept-map a:visible").last.click()
+        shown.locator("a", has_text="binary codes").click()
         page.wait_for_url("**/07_encoder_search.html#*")
     finally:
         context.close()

@@ -41,9 +41,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def photographs() -> np.ndarray:
-    """Return 96 pieces of a photograph, (n, 32, 32, 3) in [0, 1]."""
-    photograph = load_sample_image("china.jpg")[:256, :384].astype(np.float32) / 255
-    return photograph.reshape(8, 32, 12, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3)
+    """Return 520 pieces of two photographs, (n, 32, 32, 3) in [0, 1]."""
+    pieces = []
+    for name in ("china.jpg", "flower.jpg"):
+        photograph = load_sample_image(name)[:416, :640].astype(np.float32) / 255
+        pieces.append(photograph.reshape(13, 32, 20, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3))
+    return np.concatenate(pieces)
 
 
 def test_every_chapter_has_a_recipe_of_at_most_twenty_lines():
@@ -109,7 +112,7 @@ def test_recipe_5_groups_pixels(photographs):
         ]
     )
 
-    names = run(5, encoder=encoder, images=photographs)
+    names = run(5, encoder=encoder, images=photographs[:96])
 
     assert names["segments"].shape == (96, 32, 32)
     assert len(np.unique(names["segments"])) == 4
