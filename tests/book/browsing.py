@@ -83,7 +83,7 @@ async (rules) => {
 }
 """
 IN_THE_DARK = ["color-contrast", "link-in-text-block"]
-ON_A_PHONE = ["scrollable-region-focusable", "color-contrast", "target-size"]
+ON_A_PHONE = ["scrollable-region-focusable", "target-size"]
 
 
 @dataclass

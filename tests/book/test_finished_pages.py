@@ -399,6 +399,16 @@ def test_an_edition_that_cannot_be_made_says_why(monkeypatch, capsys):
     assert "make book" in capsys.readouterr().err
 
 
+def test_an_e_book_whose_pages_are_no_xml_is_refused(tmp_path):
+    table = "<table><style scoped>\n    td { }\n</style>\n<tr><td>&nbsp;1</td></tr></table>"
+    for name, content in (("wrong", table), ("right", printed_book.tidy(table))):
+        with zipfile.ZipFile(tmp_path / f"{name}.epub", "w") as archive:
+            archive.writestr("page.xhtml", content)
+    assert editions.epub_faults(tmp_path / "right.epub") == []
+    (fault,) = editions.epub_faults(tmp_path / "wrong.epub")
+    assert fault.startswith("page.xhtml: ")
+
+
 def test_formulas_for_e_books_are_mathml():
     from docutils import nodes
 
