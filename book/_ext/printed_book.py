@@ -100,7 +100,7 @@ def visit_display(writer: Any, node: nodes.math_block) -> None:
 
 
 def tidy(markup: str) -> str:
-    """Return a piece of a page as XML, which an ePub wants: without the styles that pandas writes into tables."""
+    """Return a piece of a page as XML, as an ePub wants it: without the styles that pandas writes."""
     return re.sub(r"<style scoped>.*?</style>\s*", "", markup, flags=re.DOTALL)
 
 

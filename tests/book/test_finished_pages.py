@@ -44,6 +44,22 @@ def test_an_arrow_is_named_after_the_page_beside_it():
     assert finished_pages.name_unfolding_arrows(folded) == folded
 
 
+def test_the_sign_of_the_book_stands_in_a_part_with_a_name():
+    page = '<div><a class="navbar-brand logo" href="x"><img src="y"><p>Book</p></a></div>'
+    mended = finished_pages.mend_sign(page)
+    assert BeautifulSoup(mended, "html.parser").nav.a["href"] == "x"
+    assert finished_pages.mend_sign(mended) == mended
+
+
+def test_the_source_of_a_page_is_saved_under_its_name():
+    page = (
+        '<a href="../_sources/a/b.ipynb" target="_blank"\n   class="btn btn-sm btn-download-source-button x">'
+    )
+    mended = finished_pages.mend_download(page)
+    assert BeautifulSoup(mended, "html.parser").a["download"] == "b.ipynb"
+    assert finished_pages.mend_download(mended) == mended
+
+
 def test_a_signature_is_no_list_of_definitions_but_a_list_of_fields_is():
     fields = '<dl class="field-list"><dt>Raises</dt><dd><p>x</p></dd></dl>'
     page = f"<dt>f(<dl>\n<dd><em>a</em>,</dd>\n<dd><em>b</em></dd>\n</dl>)</dt>{fields}"
