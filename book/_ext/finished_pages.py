@@ -176,11 +176,12 @@ def mend_images(page: str, sizes: Mapping[str, tuple[int, int]]) -> str:
 
 
 def mend_download(page: str) -> str:
-    """Let the button for the source of a page save it; where a browser may not, it shows it in a new window."""
+    """Let the button for the source of a page save it; a browser that may not do that shows it."""
 
     def link(found: re.Match) -> str:
         name = found[1].rsplit("/", 1)[-1]
-        return f'<a href="{found[1]}" download="{name}" target="_blank"\n   class="btn btn-sm btn-download-source-button'
+        start = f'<a href="{found[1]}" download="{name}" target="_blank"\n'
+        return start + '   class="btn btn-sm btn-download-source-button'
 
     return _SOURCE_BUTTON.sub(link, page)
 
