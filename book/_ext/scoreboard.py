@@ -160,7 +160,8 @@ def contest_text(contest: Contest, seconds: float | None, documents: Iterable[st
     rows += [
         [
             f"{other['method']} {{cite:p}}`{other['cite']}`" + ("" if other["checked"] == "read" else " †"),
-            number(other["value"]),
+            # With the digits that were published.
+            f"{other['value']:g}",
             "",
             _against(contest, other["value"]),
         ]
