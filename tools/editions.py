@@ -8,12 +8,14 @@ offline.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tools.notebook_code import PROJECT
 
@@ -60,8 +62,26 @@ def make_pdf() -> Path:
 
 def make_epub() -> Path:
     """Write the whole book for an e-book reader and return the ePub file."""
-    folder = _build(["--builder", "custom", "--custom-builder", "epub"]) / "epub"
-    return folder / f"{NAME}.epub"
+    made = _build(["--builder", "custom", "--custom-builder", "epub"]) / "epub" / f"{NAME}.epub"
+    faults = epub_faults(made)
+    if faults:
+        raise EditionError("\n".join(["Readers would refuse these pages:", *faults]))
+    return made
+
+
+def epub_faults(path: Path) -> list[str]:
+    """Return the pages of an ePub that are not well-formed XML, with the reason."""
+    faults = []
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith((".xhtml", ".opf", ".ncx")):
+                # Names of characters are declared in the document type, which is not fetched.
+                text = re.sub(r"&(?!amp;|lt;|gt;|quot;|apos;|#)\w+;", "?", archive.read(name).decode("utf-8"))
+                try:
+                    ElementTree.fromstring(text)
+                except ElementTree.ParseError as error:
+                    faults.append(f"{name}: {error}")
+    return faults
 
 
 def make_zip() -> Path:

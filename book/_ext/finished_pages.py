@@ -40,6 +40,7 @@ EDITIONS = {
 
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _SOURCE = re.compile(r'\bsrc="([^"]*_images/[^"/]+\.(?:png|webp))"')
+_SIGN = re.compile(r'(?<!class="for-sign">)<a class="navbar-brand logo".*?</a>', re.DOTALL)
 _TABLE = re.compile(r"<table\b([^>]*)>(.*?)</table>", re.DOTALL)
 _HEAD_CELL = re.compile(r"<th\b([^>]*)>(.*?)</th>", re.DOTALL)
 _HEADING = re.compile(r"<h[1-6]\b[^>]*>(.*?)</h[1-6]>", re.DOTALL)
@@ -79,6 +80,13 @@ def name_unfolding_arrows(page: str) -> str:
             f'{found[1]}{found[2]}{found[3]} aria-label="Pages under: {html.escape(plain(found[2]))}">'
         ),
         page,
+    )
+
+
+def mend_sign(page: str) -> str:
+    """Put the sign of the book, which leads to its start, into a part of the page that has a name."""
+    return _SIGN.sub(
+        lambda found: f'<nav aria-label="Start of the book" class="for-sign">{found[0]}</nav>', page
     )
 
 
@@ -168,11 +176,12 @@ def mend_images(page: str, sizes: Mapping[str, tuple[int, int]]) -> str:
 
 
 def mend_download(page: str) -> str:
-    """Let the button for the source of a page save it; without this, a browser shows it in a new window."""
+    """Let the button for the source of a page save it; a browser that may not do that shows it."""
 
     def link(found: re.Match) -> str:
         name = found[1].rsplit("/", 1)[-1]
-        return f'<a href="{found[1]}" download="{name}"\n   class="btn btn-sm btn-download-source-button'
+        start = f'<a href="{found[1]}" download="{name}" target="_blank"\n'
+        return start + '   class="btn btn-sm btn-download-source-button'
 
     return _SOURCE_BUTTON.sub(link, page)
 
@@ -280,6 +289,7 @@ def finish(site: Path, cache: Path) -> None:
         page = drop_scripts(page, searches=path.name == "search.html")
         steps: list[Callable[[str], str]] = [
             name_unfolding_arrows,
+            mend_sign,
             mend_signatures,
             mend_bibliography,
             mend_tables,
@@ -328,5 +338,6 @@ def newest_source(project: Path) -> float:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the step, after all other steps at the end of a build."""
+    app.add_js_file("book.js", loading_method="defer")
     app.connect("build-finished", finish_build, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,6 +8,7 @@ Readers of ePub run no scripts, so formulas, which the pages leave to MathJax, a
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -21,6 +22,10 @@ PREAMBLE = r"""
 \setcounter{tocdepth}{1}
 \emergencystretch=3em
 \usepackage{etoolbox}
+% Below a figure there has to be room for its caption.
+\makeatletter
+\AtBeginDocument{\spx@image@maxheight=0.82\textheight}
+\makeatother
 % Code cells and what they print, each with a frame of its own.
 \usepackage{changepage}
 \definecolor{codeframe}{RGB}{190,200,210}
@@ -94,9 +99,21 @@ def visit_display(writer: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def tidy(markup: str) -> str:
+    """Return a piece of a page as XML, as an ePub wants it: without the styles that pandas writes."""
+    return re.sub(r"<style scoped>.*?</style>\s*", "", markup, flags=re.DOTALL)
+
+
+def tidy_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Make a page of the ePub XML."""
+    if app.builder.name == "epub" and "body" in context:
+        context["body"] = tidy(context["body"])
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the step, after that of sphinx-jupyterbook-latex, and the writer of formulas."""
     app.connect("config-inited", choose_class, priority=900)
+    app.connect("html-page-context", tidy_page)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
     app.add_config_value("epub_math_renderer", "mathml", "env")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -102,14 +102,14 @@ def verdict(contest: Contest, value: float) -> str:
     Without an interval of ours every value but the same one is better or worse.
     """
     entry = contest.entry
-    low, high = (entry["value"] if entry[end] is None else entry[end] for end in ("low", "high"))
+    low, high = (entry["value"] if entry.get(end) is None else entry[end] for end in ("low", "high"))
     if low <= value <= high:
         return "level"
     return "ours" if (value < low) == (contest.better == "higher") else "theirs"
 
 
 def _interval(entry: Mapping[str, Any]) -> str:
-    low, high = entry["low"], entry["high"]
+    low, high = entry.get("low"), entry.get("high")
     return f"{number(low)} to {number(high)}" if low is not None and low != high else ""
 
 
@@ -160,7 +160,8 @@ def contest_text(contest: Contest, seconds: float | None, documents: Iterable[st
     rows += [
         [
             f"{other['method']} {{cite:p}}`{other['cite']}`" + ("" if other["checked"] == "read" else " †"),
-            number(other["value"]),
+            # With the digits that were published.
+            f"{other['value']:g}",
             "",
             _against(contest, other["value"]),
         ]
@@ -232,7 +233,7 @@ def chart_rows(found: Iterable[Contest]) -> Iterator[tuple[str, str, float, str,
             continue
         ours = _error(contest.better, contest.entry["value"])
         ends = [
-            _error(contest.better, contest.entry[end]) / ours if contest.entry[end] is not None else 1.0
+            _error(contest.better, contest.entry[end]) / ours if contest.entry.get(end) is not None else 1.0
             for end in ("low", "high")
         ]
         for other in contest.references:

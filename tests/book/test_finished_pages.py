@@ -44,6 +44,22 @@ def test_an_arrow_is_named_after_the_page_beside_it():
     assert finished_pages.name_unfolding_arrows(folded) == folded
 
 
+def test_the_sign_of_the_book_stands_in_a_part_with_a_name():
+    page = '<div><a class="navbar-brand logo" href="x"><img src="y"><p>Book</p></a></div>'
+    mended = finished_pages.mend_sign(page)
+    assert BeautifulSoup(mended, "html.parser").nav.a["href"] == "x"
+    assert finished_pages.mend_sign(mended) == mended
+
+
+def test_the_source_of_a_page_is_saved_under_its_name():
+    page = (
+        '<a href="../_sources/a/b.ipynb" target="_blank"\n   class="btn btn-sm btn-download-source-button x">'
+    )
+    mended = finished_pages.mend_download(page)
+    assert BeautifulSoup(mended, "html.parser").a["download"] == "b.ipynb"
+    assert finished_pages.mend_download(mended) == mended
+
+
 def test_a_signature_is_no_list_of_definitions_but_a_list_of_fields_is():
     fields = '<dl class="field-list"><dt>Raises</dt><dd><p>x</p></dd></dl>'
     page = f"<dt>f(<dl>\n<dd><em>a</em>,</dd>\n<dd><em>b</em></dd>\n</dl>)</dt>{fields}"
@@ -397,6 +413,16 @@ def test_an_edition_that_cannot_be_made_says_why(monkeypatch, capsys):
     monkeypatch.setattr(editions, "is_current", lambda site: False)
     assert editions.main(["zip"]) == 1
     assert "make book" in capsys.readouterr().err
+
+
+def test_an_e_book_whose_pages_are_no_xml_is_refused(tmp_path):
+    table = "<table><style scoped>\n    td { }\n</style>\n<tr><td>&nbsp;1</td></tr></table>"
+    for name, content in (("wrong", table), ("right", printed_book.tidy(table))):
+        with zipfile.ZipFile(tmp_path / f"{name}.epub", "w") as archive:
+            archive.writestr("page.xhtml", content)
+    assert editions.epub_faults(tmp_path / "right.epub") == []
+    (fault,) = editions.epub_faults(tmp_path / "wrong.epub")
+    assert fault.startswith("page.xhtml: ")
 
 
 def test_formulas_for_e_books_are_mathml():
