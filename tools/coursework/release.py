@@ -66,20 +66,28 @@ def _tidied(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def secret_lines(source: Path) -> set[str]:
-    """Return the lines of an instructor's notebook that no student may see: solutions and hidden checks.
+def secret_lines(sources: list[Path]) -> set[str]:
+    """Return the lines of instructor's notebooks that no student may see: solutions and hidden checks.
 
-    Lines that also stand outside such a region, and lines too short to tell anything, are left out.
+    What also stands in a question, a set-up or a visible check of any of them is no secret, and lines too short
+    to tell anything are left out.
     """
-    secret, public = set(), set()
-    for cell in nbformat.read(source, as_version=4).cells:
+    secret, public = set(), []
+    for cell in (cell for source in sources for cell in nbformat.read(source, as_version=4).cells):
         inside = False
         for line in map(str.strip, cell.source.splitlines()):
             if any(word in line for word in SECRET_WORDS):
                 inside = "BEGIN" in line
+            elif inside:
+                secret.add(line)
             else:
-                (secret if inside else public).add(line)
-    return {line for line in secret - public if len(line) >= 12 and not line.startswith(("import ", "from "))}
+                public.append(line)
+    known = "\n".join(public)
+    return {
+        line
+        for line in secret
+        if len(line) >= 12 and line not in known and not line.startswith(("import ", "from "))
+    }
 
 
 def leaks(folder: Path, names: list[str]) -> list[str]:
@@ -89,7 +97,7 @@ def leaks(folder: Path, names: list[str]) -> list[str]:
     that JSON spells differently is compared as JSON spells it.
     """
     found = []
-    secrets = {line for name in names for line in secret_lines(source_of(name))}
+    secrets = secret_lines([source_of(name) for name in names])
     # As the line stands in a Python file, and as it stands in a notebook.
     spelt = {line: {line, re.sub(r'(["\\])', r"\\\1", line)} for line in secrets}
     for path in sorted(folder.rglob("*")):

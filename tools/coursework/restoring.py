@@ -62,7 +62,7 @@ def restore(master: dict[str, Any], handed_in: dict[str, Any]) -> tuple[dict[str
     student added follow the answer that they followed; those before the first answer come after the set-up.
     Everything else (checks, set-up, prose, metadata, outputs) is that of the master.
     """
-    names = {_mark(cell).get("grade_id") for cell in master["cells"]}
+    names = {_mark(cell).get("grade_id") for cell in master["cells"]} - {None}
     answers: dict[str, dict[str, Any]] = {}
     own: dict[str, list[str]] = {}
     locked: dict[str, str] = {}
