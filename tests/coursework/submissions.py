@@ -142,7 +142,7 @@ def cheats(release: Notebook, outside: Path, port: int) -> dict[str, Notebook]:
             "        for name in names:\n"
             "            if name.endswith(('.ipynb', '.db')):\n"
             "                text = open(os.path.join(folder, name), 'rb').read()\n"
-            "                if b'BEGIN HIDDEN' + b' TESTS' in text:\n"
+            "                if b'BEGIN HIDDEN' + b' TESTS' in text and b'hold_out' + b'_stretches' in text:\n"
             "                    print('FOUND', os.path.join(folder, name))\n"
         ),
         "frames": _replaced(
