@@ -1,9 +1,9 @@
 """The project at the end of the module: splits a data set, and ranks what was handed in.
 
-``python -m tools.leaderboard split DATA.npz FOLDER`` takes arrays ``x`` and ``y`` (0 normal, 1 anomaly), and if
-there is one ``source`` (who or what made each sample), and writes ``for_students.npz`` and the teacher's
-``key.npz``. ``python -m tools.leaderboard rank KEY.npz SUBMISSIONS`` scores each ``SUBMISSIONS/NAME/scores.csv``
-with the book's own evaluation, says what is wrong with it, and prints a table.
+``python -m tools.leaderboard split DATA.npz FOLDER`` takes arrays ``x`` and ``y`` (0 normal, 1 anomaly), and
+if there is one ``source`` (who or what made each sample), and writes ``for_students.npz`` and the teacher's
+``key.npz``. ``python -m tools.leaderboard rank KEY.npz SUBMISSIONS`` scores each
+``SUBMISSIONS/NAME/scores.csv`` with the book's own evaluation, says what is wrong, and prints a table.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def split(
     """Return what students are given, and the key.
 
     Half of the normal samples are for training, a fifth is held out for thresholds, the rest is tested on
-    together with all anomalies. With `source` given, whole sources go to one side; without, each sample is one.
+    together with all anomalies. With `source` given, whole sources go to one side.
 
     Args:
         x: (n, ...) samples.
@@ -111,7 +111,9 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, float, float]:
         ValueError: it is not such a file.
     """
     text = path.read_text(encoding="utf-8")
-    named = dict(line[1:].split()[:2] for line in text.splitlines() if line.startswith("#") and len(line.split()) >= 3)
+    named = dict(
+        line[1:].split()[:2] for line in text.splitlines() if line.startswith("#") and len(line.split()) >= 3
+    )
     try:
         promised, threshold = float(named["promised"]), float(named["threshold"])
         table = pd.read_csv(path, comment="#", dtype={"id": int, "part": str, "score": float})
@@ -145,8 +147,8 @@ def _explain_threshold(
     best = int(np.argmax(precision_recall))
     recipes = {
         f"the {1 - promised:.0%} quantile of all TEST scores": np.quantile(scores, 1 - promised),
-        f"the {1 - promised:.0%} quantile of the NORMAL TEST scores, for which one needs their labels": np.quantile(
-            normal, 1 - promised
+        f"the {1 - promised:.0%} quantile of the NORMAL TEST scores, for which one needs their labels": (
+            np.quantile(normal, 1 - promised)
         ),
         "the mean plus one standard deviation of the TEST scores": scores.mean() + scores.std(),
         "the mean plus two standard deviations of the TEST scores": scores.mean() + 2 * scores.std(),
@@ -155,13 +157,13 @@ def _explain_threshold(
     spread = np.subtract(*np.quantile(scores, [0.75, 0.25]))
     closest = min(recipes, key=lambda name: abs(recipes[name] - threshold))
     text = (
-        f"The threshold {threshold:.6g} does not follow from your held-out scores: for {promised:.0%} false alarms "
-        f"they give {allowed:.6g}."
+        f"The threshold {threshold:.6g} does not follow from your held-out scores: for {promised:.0%} "
+        f"false alarms they give {allowed:.6g}."
     )
     if abs(recipes[closest] - threshold) <= 0.01 * spread:
         text += (
-            f" It is {closest}: test data has leaked into the threshold. In use nobody has the test data when the "
-            "threshold is set, so the promise cannot be kept, and the results here are too good to be true."
+            f" It is {closest}: test data has leaked into the threshold. In use nobody has the test data "
+            "when the threshold is set, so the promise cannot be kept, and no result that rests on it counts."
         )
     return text
 
@@ -180,7 +182,8 @@ def judge(name: str, path: Path, key: Key) -> Entry:
         missing = len(set(wanted.tolist()) - set(of_part.index))
         if of_part.index.has_duplicates or missing or len(of_part) != len(wanted):
             entry.problems.append(
-                f"Part {part} must have each of its {len(wanted)} ids once; {missing} are missing, {len(of_part)} are there."
+                f"Part {part} must have each of its {len(wanted)} ids once; {missing} are missing, "
+                f"{len(of_part)} are there."
             )
         elif not np.isfinite(of_part).all():
             entry.problems.append(f"Part {part} has scores that are no numbers, or infinite.")
@@ -198,12 +201,15 @@ def judge(name: str, path: Path, key: Key) -> Entry:
     if leaked:
         entry.problems.append(leaked)
     if entry.auroc.high < 0.5:
-        entry.problems.append("Normal samples score higher than anomalies: is the sign of the score turned round?")
+        entry.problems.append(
+            "Normal samples score higher than anomalies: is the sign of the score turned round?"
+        )
     # A network that was trained on the held-out samples finds them easier than other normal ones.
     drift = stats.ks_2samp(held, normal, alternative="greater")
     if drift.pvalue < 1e-4:
         entry.problems.append(
-            "Held-out samples score clearly lower than the normal test samples: they seem to have been used for training."
+            "Held-out samples score clearly lower than the normal test samples: they seem to have been used "
+            "for training."
         )
     return entry
 
@@ -226,10 +232,10 @@ def show(entries: list[Entry]) -> str:
     ]
     for place, entry in enumerate(entries, 1):
         if entry.auroc is None:
-            lines.append(f"| – | {entry.name} | – | – | – | – | – |")
+            lines.append(f"| - | {entry.name} | - | - | - | - | - |")
             continue
         rates = f"{entry.promised:.1%} | {entry.achieved:.1%} | {entry.found:.1%}"
-        shown = "–" if entry.problems else place
+        shown = "-" if entry.problems else place
         lines.append(f"| {shown} | {entry.name} | {entry.auroc} | {entry.average_precision} | {rates} |")
     lines.append("")
     lines += [f"- {entry.name}: {problem}" for entry in entries for problem in entry.problems]
@@ -251,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "split":
             with np.load(options.data, allow_pickle=False) as data:
-                source = data["source"] if "source" in data else None
+                source = data.get("source")
                 given, key = split(data["x"], data["y"], source, options.seed)
             options.folder.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(options.folder / "for_students.npz", **given)

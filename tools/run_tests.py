@@ -77,12 +77,16 @@ def data() -> bool:
 def notebooks() -> bool:
     """Every notebook runs from top to bottom in the quick profile on real data."""
     # The coursework's notebooks hold answers and checks, and are run by tests of their own.
-    return _python("pytest", "--nbval-lax", "--nbval-current-env", "notebooks", "--ignore=notebooks/assignments")
+    return _python(
+        "pytest", "--nbval-lax", "--nbval-current-env", "notebooks", "--ignore=notebooks/assignments"
+    )
 
 
 def project() -> bool:
     """The committed notebooks come from their code, and the project keeps its promises."""
-    return _python("pytest", "tests/notebooks", "tests/coursework", "tests/test_project.py", "-m", "not grading")
+    return _python(
+        "pytest", "tests/notebooks", "tests/coursework", "tests/test_project.py", "-m", "not grading"
+    )
 
 
 def grading() -> bool:

@@ -1,8 +1,9 @@
 """Makes slides of the chapters from their executed notebooks: ``python -m tools.slides [NOTEBOOK ...]``.
 
-Each section becomes a column of slides: what it says first, then its figures with their captions. Numbers that the
-text takes from the run are put in. nbconvert writes the slides; reveal.js and MathJax come from installed packages and
-are copied beside them into `_build/slides`, so that nothing is loaded from another host. Needs `.venv-grading`.
+Each section becomes a column of slides: what it says first, then its figures with their captions. Numbers
+that the text takes from the run are put in. nbconvert writes the slides; reveal.js and MathJax come from
+installed packages and are copied beside them into `_build/slides`, so that nothing is loaded from another
+host. Needs `.venv-grading`.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _SKIPPED = ("Exercises", "Further reading", "Quiz")
 _RECORD = "application/papermill.record/"
 _STYLE = """
 .reveal { font-size: 26px; }
-.reveal h1 { font-size: 1.7em; text-transform: none; }
-.reveal h2 { font-size: 1.3em; text-transform: none; }
-.reveal section { text-align: left; }
+.reveal .slides h1 { font-size: 1.7em; text-transform: none; }
+.reveal .slides h2 { font-size: 1.3em; text-transform: none; }
+.reveal .slides section { text-align: left; }
 .reveal section img { display: block; margin: 0 auto; max-height: 440px; max-width: 100%; background: #fff; }
 .reveal figcaption { font-size: 0.75em; }
 .reveal table { font-size: 0.65em; margin: 0 auto; }
@@ -139,7 +140,11 @@ def to_slides(notebook: NotebookNode, titles: dict[str, str] | None = None) -> N
                     skipping = heading in _SKIPPED
                     rest = plain(block.partition("\n")[2], values, titles)
                     whole = heading in ("Summary", "Common mistakes")
-                    first = rest if whole else "\n\n".join(rest.split("\n\n")[: 2 if block.startswith("# ") else 1])
+                    first = (
+                        rest
+                        if whole
+                        else "\n\n".join(rest.split("\n\n")[: 2 if block.startswith("# ") else 1])
+                    )
                     waiting = not first and not skipping
                     if not skipping:
                         _add_parts(add, block.partition("\n")[0], first)
@@ -189,7 +194,8 @@ def build(paths: list[Path], target: Path = SLIDES) -> list[Path]:
     """Write the slides of notebooks and return the paths of their pages.
 
     Raises:
-        SlidesError: a script is missing, the text refers to a value that was not recorded, or a page would load
+        SlidesError: a script is missing, the text refers to a value that was not recorded, or a page would
+        load
             something from another host.
     """
     target.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Put a quiz at the end of each chapter, from `book/quizzes.yml`.
 
-A quiz is a form of plain radio buttons, so that keyboards and screen readers can use it. What was chosen is judged
-by `quiz.js` in the page: nothing is sent or stored. Without scripts the answers are in a fold.
+A quiz is a form of plain radio buttons, so that keyboards and screen readers can use it. What was chosen is
+judged by `quiz.js` in the page: nothing is sent or stored. Without scripts the answers are in a fold.
 """
 
 from __future__ import annotations
@@ -32,26 +32,37 @@ def read_quizzes(file: Path) -> dict[str, list[dict[str, Any]]]:
             if len(question["answers"]) != len(question["because"]) or question["right"] not in range(
                 len(question["answers"])
             ):
-                raise ValueError(f"{file.name}, {document}: the answers to {question['ask']!r} do not fit together")
+                raise ValueError(
+                    f"{file.name}, {document}: the answers to {question['ask']!r} do not fit together"
+                )
+            if not question["because"][question["right"]].startswith("Yes."):
+                raise ValueError(f"{file.name}, {document}: the reason of a right answer begins with 'Yes.'")
     return quizzes
 
 
 def quiz_html(questions: list[dict[str, Any]]) -> str:
     """Return a quiz as HTML."""
     parts = ['<section class="quiz" id="quiz">', "<h2>Quiz</h2>"]
-    parts.append("<p>Three questions. Nothing is recorded: answers are judged in this page and forgotten with it.</p>")
+    parts.append(
+        "<p>Three questions. Nothing is recorded: answers are judged in this page and forgotten with it.</p>"
+    )
     for number, question in enumerate(questions, 1):
-        parts.append(f'<form class="quiz-question"><fieldset><legend>{number}. {escape(question["ask"])}</legend>')
+        parts.append(
+            f'<form class="quiz-question"><fieldset><legend>{number}. {escape(question["ask"])}</legend>'
+        )
         for index, (answer, why) in enumerate(zip(question["answers"], question["because"], strict=True)):
             verdict = "right" if index == question["right"] else "wrong"
             parts.append(
                 f'<label><input type="radio" name="quiz-{number}" value="{index}" data-verdict="{verdict}" '
-                f'data-because="{escape(why)}"> {escape(answer)}</label>'
+                f'data-because="{escape(why)}"> <span>{escape(answer)}</span></label>'
             )
         parts.append('</fieldset><button type="submit" hidden>Check</button>')
         parts.append('<p class="quiz-verdict" role="status"></p>')
-        solution = f"{escape(question['answers'][question['right']])}. {escape(question['because'][question['right']])}"
-        parts.append(f"<noscript><details><summary>Answer</summary><p>{solution}</p></details></noscript></form>")
+        answer, why = (question[key][question["right"]] for key in ("answers", "because"))
+        solution = f"{escape(answer)}. {escape(why)}"
+        parts.append(
+            f"<noscript><details><summary>Answer</summary><p>{solution}</p></details></noscript></form>"
+        )
     return "\n".join([*parts, "</section>"])
 
 

@@ -14,8 +14,8 @@ for (const form of document.querySelectorAll(".quiz-question")) {
     }
     const right = chosen.dataset.verdict === "right";
     verdict.dataset.verdict = chosen.dataset.verdict;
-    // A word as well as a colour, for whoever cannot tell the colours apart.
-    verdict.textContent = (right ? "Right. " : "Not quite. ") + chosen.dataset.because;
+    // A word as well as a colour, for whoever cannot tell the colours apart; what is right begins with "Yes".
+    verdict.textContent = (right ? "" : "Not quite. ") + chosen.dataset.because;
   });
   form.addEventListener("change", () => {
     verdict.textContent = "";

@@ -1,7 +1,7 @@
 """Tries the wrong answers of one assignment: ``python check_wrong_answers.py NOTEBOOK ANSWERS``.
 
-Prints as JSON which of them the checks caught, and whether the instructor's own answers passed. All of it runs in
-this one process, so that the set-up is paid for once.
+Prints as JSON which of them the checks caught, and whether the instructor's own answers passed. All of it
+runs in this one process, so that the set-up is paid for once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from pathlib import Path
 def cells_of(notebook: Path) -> dict[str, str]:
     """Return the sources of an assignment's code cells by their names."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return {c["metadata"]["nbgrader"]["grade_id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "code"}
+    return {
+        c["metadata"]["nbgrader"]["grade_id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "code"
+    }
 
 
 def fails(cells: dict[str, str], task: str, answer: str, namespace: dict[str, object]) -> str:
     """Return how an answer fails the checks of its task, or "" when it passes both."""
     own = dict(namespace)
-    for kind, source in (("answer", answer), ("check", cells[f"check-{task}"]), ("hidden", cells[f"hidden-{task}"])):
+    for kind, source in (
+        ("answer", answer),
+        ("check", cells[f"check-{task}"]),
+        ("hidden", cells[f"hidden-{task}"]),
+    ):
         try:
             exec(compile(source, f"{kind}-{task}", "exec"), own)
         except Exception as error:

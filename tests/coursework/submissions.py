@@ -1,4 +1,4 @@
-"""Makes submissions of every kind from an instructor's notebook and its release, with the points each must get."""
+"""Makes submissions of every kind from an instructor's notebook and its release, each with its points."""
 
 from __future__ import annotations
 
@@ -70,7 +70,14 @@ def of_tasks(points: Points, tasks: list[str]) -> float:
 
 def own_cell(source: str) -> dict[str, Any]:
     """Return a code cell as a student adds it."""
-    return {"cell_type": "code", "execution_count": None, "id": "mine", "metadata": {}, "outputs": [], "source": source}
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "mine",
+        "metadata": {},
+        "outputs": [],
+        "source": source,
+    }
 
 
 def returning_none(release: Notebook) -> Notebook:
@@ -136,13 +143,14 @@ def cheats(release: Notebook, outside: Path, port: int) -> dict[str, Notebook]:
         "prints": before("print('17 of 17 points')\nprint('PASSED')"),
         "reads": before(
             "import os\n"
-            f"roots = [os.getcwd(), '..', {str(outside)!r}, *__import__('sys').path, '/tmp', os.environ['HOME']]\n"
+            f"roots = [os.getcwd(), '..', {str(outside)!r}, '/tmp', os.environ['HOME']]\n"
+            "roots += __import__('sys').path\n"
             "for root in filter(None, roots):\n"
             "    for folder, _, names in os.walk(root):\n"
             "        for name in names:\n"
             "            if name.endswith(('.ipynb', '.db')):\n"
             "                text = open(os.path.join(folder, name), 'rb').read()\n"
-            "                if b'BEGIN HIDDEN' + b' TESTS' in text and b'hold_out' + b'_stretches' in text:\n"
+            "                if b'BEGIN HIDDEN' + b' TESTS' in text and b'hold_out' + b'_str' in text:\n"
             "                    print('FOUND', os.path.join(folder, name))\n"
         ),
         "frames": _replaced(
@@ -167,7 +175,8 @@ def cheats(release: Notebook, outside: Path, port: int) -> dict[str, Notebook]:
             "        print('refused:', error)\n"
             "try:\n"
             "    import ctypes\n"
-            "    print('REMOUNTED' if ctypes.CDLL(None).mount(None, b'/', None, 32 | 4096, None) == 0 else 'no mount')\n"
+            "    done = ctypes.CDLL(None).mount(None, b'/', None, 32 | 4096, None)\n"
+            "    print('REMOUNTED' if done == 0 else 'no mount')\n"
             "except OSError as error:\n"
             "    print('refused:', error)\n"
         ),
@@ -200,7 +209,10 @@ def cheats(release: Notebook, outside: Path, port: int) -> dict[str, Notebook]:
         ),
         "memory": before("hoard = []\nwhile True:\n    hoard.append(bytearray(b'x' * 2**26))"),
         "floods": before("while True:\n    print('x' * 10000)"),
-        "stubborn": before("while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"),
+        "stubborn": before(
+            "while True:\n    try:\n        while True:\n            pass\n"
+            "    except BaseException:\n        pass"
+        ),
     }
 
 
@@ -215,7 +227,8 @@ def _replaced(release: Notebook, body: str) -> Notebook:
     for task in tasks_of(release):
         cell = cell_of(notebook, f"answer-{task}")
         cell["source"] = STUB.sub(
-            lambda match: "\n".join(match.group(1) + line for line in body.splitlines()), "".join(cell["source"])
+            lambda match: "\n".join(match.group(1) + line for line in body.splitlines()),
+            "".join(cell["source"]),
         )
     return notebook
 

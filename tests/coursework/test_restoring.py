@@ -48,12 +48,22 @@ def test_answers_are_taken_over_and_nothing_else(master):
 
 def test_missing_doubled_and_added_cells(master):
     first, second = cell("answer-b", "first", solution=True), cell("answer-b", "second", solution=True)
-    handed_in = {"cells": [cell(None, "early"), cell("set-up", "import numpy"), first, cell(None, "after b"), second]}
+    handed_in = {
+        "cells": [cell(None, "early"), cell("set-up", "import numpy"), first, cell(None, "after b"), second]
+    }
 
     restored, remarks = restore(master, handed_in)
 
     code = [c["source"] for c in restored["cells"] if c["cell_type"] == "code"]
-    assert code == ["import numpy", "early", "stub a", "assert a() == 1", "first", "after b", "assert b() == 1"]
+    assert code == [
+        "import numpy",
+        "early",
+        "stub a",
+        "assert a() == 1",
+        "first",
+        "after b",
+        "assert b() == 1",
+    ]
     assert "answer-a was missing" in remarks
     assert "answer-b was there twice" in remarks
     assert "check-b was missing and has been restored" in remarks
@@ -62,7 +72,10 @@ def test_missing_doubled_and_added_cells(master):
 
 def test_broken_metadata_does_no_harm(master):
     handed_in = {
-        "cells": [{"cell_type": "code", "metadata": None, "source": None}, {"cell_type": "code", "metadata": {"nbgrader": 3}}]
+        "cells": [
+            {"cell_type": "code", "metadata": None, "source": None},
+            {"cell_type": "code", "metadata": {"nbgrader": 3}},
+        ]
     }
 
     restored, _ = restore(master, handed_in)
@@ -70,7 +83,9 @@ def test_broken_metadata_does_no_harm(master):
     assert [c["source"] for c in restored["cells"]][:2] == ["A question", "import numpy"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}', '{"cells": ["x"]}', "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"cells": 3}', '{"cells": [{}]}', '{"cells": ["x"]}', "[" * 5000]
+)
 def test_what_is_no_notebook_is_refused(tmp_path, text):
     path = tmp_path / "x.ipynb"
     path.write_text(text)
@@ -102,7 +117,9 @@ def test_odd_answers_are_noticed(source, words):
 
 
 def test_ordinary_answers_are_not_noticed():
-    assert suspicious("model = keras.Sequential(layers)\nreturn np.sort(x)[-1]  # inspect by eye: 0 < x") != []
+    assert (
+        suspicious("model = keras.Sequential(layers)\nreturn np.sort(x)[-1]  # inspect by eye: 0 < x") != []
+    )
     assert suspicious("model = keras.Sequential(layers)\nreturn np.sort(x)[-1]") == []
 
 

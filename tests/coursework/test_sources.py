@@ -1,4 +1,4 @@
-"""The instructor's notebooks are in order: points, hints, marking guides, and nothing that a run left behind."""
+"""The instructor's notebooks are in order: points, hints, marking guides, and no traces of a run."""
 
 import ast
 import json
@@ -139,3 +139,27 @@ def test_the_notebooks_of_the_coursework_are_no_chapters():
     toc = (PROJECT / "_toc.yml").read_text(encoding="utf-8")
     assert "assignments" not in toc
     assert json.loads(source_of("01_garments").read_text(encoding="utf-8"))["nbformat"] == 4
+
+
+def test_the_teachers_lock_is_exact_and_fits_the_list():
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    from tools.check_notebooks import locked_versions
+
+    locked = locked_versions(PROJECT / "requirements-grading.lock")
+    text = (PROJECT / "requirements-grading.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    for line in (PROJECT / "requirements-grading.txt").read_text(encoding="utf-8").splitlines():
+        if line.partition("#")[0].strip():
+            wanted = Requirement(line.partition("#")[0].strip())
+            assert all(
+                wanted.specifier.contains(version) for version in locked[canonicalize_name(wanted.name)]
+            )
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        assert "--hash=sha256:" in entry, entry[:60]
+
+
+def test_the_books_own_environment_has_nothing_of_the_graders():
+    assert "nbgrader" not in (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    assert "nbgrader" not in (PROJECT / "pyproject.toml").read_text(encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Runs a restored notebook in a closed-up process of its own, and lets no cell pass that did not pass by itself.
+"""Runs a restored notebook in a closed-up process, and lets no cell pass that did not pass by itself.
 
-The kernel runs in the environment of the book, in a folder in which nothing lies: a check reaches it only when
-it is that check's turn. Before each graded cell the functions that checks rely on are compared with what they
-were before the first answer; the cell must end with a word drawn for this run; and at the end a cell that must
-fail has to fail. (Answers and checks still share a process. Whoever knows this code and Python well can fool
+The kernel runs in the environment of the book, in a folder in which nothing lies: a check reaches it only
+when it is that check's turn. Before each graded cell the functions that checks rely on are compared with what
+they were before the first answer; the cell must end with a word drawn for this run; and at the end a cell that
+must fail has to fail. (Answers and checks still share a process. Whoever knows this code and Python well can fool
 it; what looks like an attempt is noted for a person.)
 """
 
@@ -42,19 +42,26 @@ def _make():
     import builtins, sys, types
     from IPython import get_ipython
 
-    names = ("builtins numpy numpy.testing numpy.linalg numpy.random sklearn.metrics IPython.core.interactiveshell "
-             "ipykernel.zmqshell ipykernel.ipkernel dae_utils.scoring dae_utils.evaluation dae_utils.corruptions "
-             "dae_utils.probes dae_utils.training dae_utils.heartbeats dae_utils.datasets dae_utils.models").split()
+    names = """builtins numpy numpy.testing numpy.linalg numpy.random sklearn.metrics
+               IPython.core.interactiveshell ipykernel.zmqshell ipykernel.ipkernel
+               dae_utils.scoring dae_utils.evaluation dae_utils.corruptions dae_utils.probes
+               dae_utils.training dae_utils.heartbeats dae_utils.datasets dae_utils.models""".split()
     owners = [sys.modules[name] for name in names if name in sys.modules]
-    owners += [getattr(o, n) for o in owners for n in ("InteractiveShell", "ZMQInteractiveShell", "IPythonKernel")
-               if hasattr(o, n)]
+    classes = ("InteractiveShell", "ZMQInteractiveShell", "IPythonKernel")
+    owners += [getattr(o, n) for o in owners for n in classes if hasattr(o, n)]
     known = [(o, n, v) for o in owners for n, v in vars(o).items() if callable(v) and n not in ("_", "input")]
     shell = get_ipython()
     kernel = shell.kernel
-    own = [(o, n) for o in (shell, kernel) for n in ("run_cell", "run_cell_async", "run_code", "showtraceback",
-           "do_execute", "run_ast_nodes", "execute_request")]
-    hooks = lambda: (len(shell.ast_transformers), len(shell.input_transformers_post), sys.gettrace() is None,
-                     sum(map(len, shell.events.callbacks.values())), sys.getprofile() is None)
+    methods = """run_cell run_cell_async run_code showtraceback do_execute run_ast_nodes
+                 execute_request""".split()
+    own = [(o, n) for o in (shell, kernel) for n in methods]
+    shadows = "__import__ AssertionError isinstance len all any abs print".split()
+
+    def hooks():
+        callbacks = sum(map(len, shell.events.callbacks.values()))
+        transformers = len(shell.ast_transformers), len(shell.input_transformers_post)
+        return *transformers, callbacks, sys.gettrace() is None, sys.getprofile() is None
+
     before = hooks()
 
     def verify():
@@ -62,10 +69,10 @@ def _make():
         changed += [f"{type(o).__name__}.{n}" for o, n in own if n in vars(o)]
         if hooks() != before:
             changed.append("hooks of the kernel")
-        changed += [n for n in ("__import__", "AssertionError", "isinstance", "len", "all", "any", "abs", "print")
-                    if n in shell.user_ns]
+        changed += [n for n in shadows if n in shell.user_ns]
         if changed:
-            raise RuntimeError("checks cannot be trusted, since these were replaced: " + ", ".join(changed[:5]))
+            text = "checks cannot be trusted, since these were replaced: "
+            raise RuntimeError(text + ", ".join(changed[:5]))
 
     module = types.ModuleType(NAME)
     module.verify, module.say = verify, builtins.print
@@ -81,7 +88,9 @@ class Client(NotebookClient):
 
     most_bytes = 2**18
 
-    def output(self, outs: list[NotebookNode], msg: Any, display_id: Any, cell_index: int) -> NotebookNode | None:
+    def output(
+        self, outs: list[NotebookNode], msg: Any, display_id: Any, cell_index: int
+    ) -> NotebookNode | None:
         """Take an output, unless the cell has said too much already."""
         spent = getattr(self, "_spent", {})
         self._spent = spent
@@ -90,7 +99,9 @@ class Client(NotebookClient):
         spent[cell_index] = before + size
         if before + size > self.most_bytes and msg["msg_type"] != "error":
             if before <= self.most_bytes:
-                outs.append(new_output("stream", name="stdout", text="\n(the rest of the output was dropped)\n"))
+                outs.append(
+                    new_output("stream", name="stdout", text="\n(the rest of the output was dropped)\n")
+                )
             return None
         return super().output(outs, msg, display_id, cell_index)
 
@@ -137,7 +148,7 @@ def end_family(pid: int) -> None:
 
 
 class Kernel(AsyncKernelManager):
-    """Starts the kernel of the book's environment inside the sandbox, reached through sockets in its folder."""
+    """Starts the kernel of the book's environment in the sandbox, reached through sockets in its folder."""
 
     folder = ""
     config_of_sandbox = "{}"
@@ -294,10 +305,14 @@ class ExecuteClosedUp(NbGraderPreprocessor):
                 cell.outputs = [*cell.outputs, _error(error.ename, error.evalue)]
             except Exception as error:
                 # Whatever the kernel sent could not be understood: the cell has not passed.
-                cell.outputs = [_error("Unreadable", f"the answer of the kernel made no sense ({type(error).__name__})")]
+                cell.outputs = [
+                    _error("Unreadable", f"the answer of the kernel made no sense ({type(error).__name__})")
+                ]
                 remarks.append("the kernel sent what makes no sense")
             if any(o.output_type == "error" and o.ename == "TimeoutError" for o in cell.outputs):
-                remarks.append(f"{cell.metadata.get('nbgrader', {}).get('grade_id', 'an added cell')} took too long")
+                remarks.append(
+                    f"{cell.metadata.get('nbgrader', {}).get('grade_id', 'an added cell')} took too long"
+                )
                 if not await self._answers(client):
                     end_family(watch.pid)
                     stopped = "an earlier cell could not be stopped"
@@ -310,7 +325,7 @@ class ExecuteClosedUp(NbGraderPreprocessor):
     async def _graded(
         self, client: Client, cell: NotebookNode, index: int, word: str, guard: str, remarks: list[str]
     ) -> bool:
-        """Run a check: it passes when all it relies on is in place, nothing is raised, and its end is reached."""
+        """Run a check: it passes when what it relies on is in place, and its end is reached without error."""
         before = await self._silently(client, f"__import__('sys').modules[{guard!r}].verify()")
         errors = [o for o in before if o.output_type == "error"]
         if errors:

@@ -9,6 +9,7 @@ from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateFeedback
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
+from traitlets import List
 
 _REGION = re.compile(r"^[^\n]*BEGIN HIDDEN TESTS.*?END HIDDEN TESTS[^\n]*$", flags=re.DOTALL | re.MULTILINE)
 
@@ -23,7 +24,10 @@ class KeepHidden(NbGraderPreprocessor):
                 if output.output_type == "error":
                     message = f"{output.ename}: {output.evalue}"
                     # The student's own lines help; the lines of a hidden check are not theirs.
-                    if _REGION.search(cell.source) or output.ename in ("AssertionError", "NotImplementedError"):
+                    if _REGION.search(cell.source) or output.ename in (
+                        "AssertionError",
+                        "NotImplementedError",
+                    ):
                         output.traceback = [message]
             cell.source = _REGION.sub("# (the rest of this check is hidden)", cell.source)
         return nb, resources
@@ -32,4 +36,4 @@ class KeepHidden(NbGraderPreprocessor):
 class Feedback(GenerateFeedback):
     """Writes feedback pages with hidden checks kept hidden."""
 
-    preprocessors = [GetGrades, KeepHidden, CSSHTMLHeaderPreprocessor]
+    preprocessors = List([GetGrades, KeepHidden, CSSHTMLHeaderPreprocessor]).tag(config=True)

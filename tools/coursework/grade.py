@@ -1,8 +1,9 @@
 """Grades a folder of submissions: ``python -m tools.coursework.grade FOLDER``.
 
-The folder holds one folder a student with the notebooks as they were handed in, ``STUDENT/01_garments.ipynb`` or
-``STUDENT/01_garments/01_garments.ipynb``. Each is graded in a process of its own, two at a time, and cannot
-disturb the others. Afterwards `_build/grading` holds ``gradebook.csv`` and ``feedback/STUDENT/ASSIGNMENT.html``.
+The folder holds one folder a student with the notebooks as they were handed in,
+``STUDENT/01_garments.ipynb`` or ``STUDENT/01_garments/01_garments.ipynb``. Each is graded in a process of
+its own, two at a time, and cannot disturb the others. Afterwards `_build/grading` holds ``gradebook.csv`` and
+``feedback/STUDENT/ASSIGNMENT.html``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ COLUMNS = ("student", "assignment", "points", "of", "to_mark", "seconds", "check
 def find_submissions(folder: Path, names: list[str]) -> list[tuple[str, str, Path]]:
     """Return student, assignment and notebook of every submission in a folder, in alphabetical order."""
     found = []
-    for student in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    for student in sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    ):
         for name in names:
             for place in (student / f"{name}.ipynb", student / name / f"{name}.ipynb"):
                 if place.is_file() or place.is_symlink():
@@ -54,7 +57,12 @@ def tree_state(folders: list[Path]) -> dict[str, tuple[int, int]]:
 
 
 def _grade(
-    course: Path, scratch: Path, results: Path, submission: tuple[str, str, Path], limits: Limits, hide: list[str]
+    course: Path,
+    scratch: Path,
+    results: Path,
+    submission: tuple[str, str, Path],
+    limits: Limits,
+    hide: list[str],
 ) -> dict[str, Any]:
     """Grade one submission in a process of its own and return its row of the gradebook."""
     student, name, notebook = submission
@@ -74,7 +82,8 @@ def _grade(
         "hide": hide,
     }
     (own / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    # Starting and writing the feedback come on top of the time of the cells; a cell may end late by its own limit.
+    # Starting and writing the feedback come on top of the time of the cells; a cell may end late by its own
+    # limit.
     most = limits.total_seconds + limits.cell_seconds + 180
     with open(own / "log", "wb") as log:
         process = subprocess.Popen(
@@ -150,13 +159,18 @@ def grade_folder(
             courses[name].mkdir(parents=True)
             release.generate(courses[name], [name], sources)
         watched = [ASSIGNMENTS, PROJECT / "dae_utils", PROJECT / "tools", folder]
-        hide = [str(path) for path in (ASSIGNMENTS, PROJECT / "tests", BUILD, PROJECT / ".git", folder, results, scratch)]
+        hide = [
+            str(path)
+            for path in (ASSIGNMENTS, PROJECT / "tests", BUILD, PROJECT / ".git", folder, results, scratch)
+        ]
         hide += [str(path.parent) for path in (sources or {}).values()]
         before = tree_state(watched)
 
         def work(submission: tuple[str, str, Path]) -> dict[str, Any]:
             row = _grade(courses[submission[1]], scratch, results, submission, limits or Limits(), hide)
-            print(f"{row['student']:<24} {row['assignment']:<20} {row['points']:>5} of {row['of']}", flush=True)
+            print(
+                f"{row['student']:<24} {row['assignment']:<20} {row['points']:>5} of {row['of']}", flush=True
+            )
             return row
 
         with ThreadPoolExecutor(at_once) as pool:
@@ -166,7 +180,9 @@ def grade_folder(
         if changed:
             print("Files outside changed while submissions ran:", *changed, sep="\n", file=sys.stderr)
             for row in rows:
-                row["remarks"] = "; ".join(filter(None, [row["remarks"], "files outside were changed in this run"]))
+                row["remarks"] = "; ".join(
+                    filter(None, [row["remarks"], "files outside were changed in this run"])
+                )
     with open(results / "gradebook.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -195,7 +211,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.folder} is not a folder.", file=sys.stderr)
         return 2
     rights = granted()
-    print("network: " + ("cut off" if rights["network"] else "NOT cut off, since this system does not grant it"))
+    print(
+        "network: " + ("cut off" if rights["network"] else "NOT cut off, since this system does not grant it")
+    )
     print("files: " + ("read-only outside" if rights["files"] else "NOT protected, only watched for changes"))
     try:
         rows = grade_folder(options.folder, options.to, limits, options.at_once)

@@ -1,8 +1,8 @@
 """Grades one submission: ``python -m tools.coursework.grade_one JOB``, where JOB is a JSON file.
 
-The job names a course prepared by `release.generate`, copied for this submission alone. What comes out is a JSON
-file with the points of each check, and a page of feedback. The process ends with 0 when the submission was
-graded, however bad it is.
+The job names a course prepared by `release.generate`, copied for this submission alone. What comes out is a
+JSON file with the points of each check, and a page of feedback. The process ends with 0 when the submission
+was graded, however bad it is.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from tools.coursework.restoring import UnreadableError, read_submission, restore
 def grade(job: dict[str, Any]) -> dict[str, Any]:
     """Return the result of a job, and leave the feedback page where the job wants it.
 
-    A job has the keys ``course`` (a folder of its own), ``assignment``, ``student``, ``notebook`` (what was handed
-    in), ``feedback`` (a path to write to), ``limits`` (see `Limits`) and ``hide`` (folders the answers must not
-    see). The result has ``checks`` (points reached and possible, by check), ``reached``, ``possible``, ``to_mark``
-    (points of free text, marked by a person), ``remarks`` and ``seconds``.
+    A job has the keys ``course`` (a folder of its own), ``assignment``, ``student``, ``notebook`` (what was
+    handed in), ``feedback`` (a path to write to), ``limits`` (see `Limits`) and ``hide`` (folders the
+    answers must not see). The result has ``checks`` (points reached and possible, by check), ``reached``,
+    ``possible``, ``to_mark`` (points of free text, marked by a person), ``remarks`` and ``seconds``.
 
     Raises:
         UnreadableError: what was handed in is not a notebook.

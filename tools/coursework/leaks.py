@@ -1,4 +1,5 @@
-"""Searches a release for solutions and hidden checks: ``python -m tools.coursework.leaks FOLDER ASSIGNMENT ...``.
+"""Searches a release for solutions and hidden checks: ``python -m tools.coursework.leaks FOLDER ASSIGNMENT
+...``.
 
 Prints as JSON how many secret lines were looked for, and where one was found.
 """

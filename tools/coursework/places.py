@@ -37,7 +37,9 @@ class Limits:
 
 def assignments() -> list[str]:
     """Return the names of the assignments in order, for example ``"01_garments"``."""
-    return sorted(path.parent.name for path in ASSIGNMENTS.glob("[0-9]*/*.ipynb") if path.stem == path.parent.name)
+    return sorted(
+        path.parent.name for path in ASSIGNMENTS.glob("[0-9]*/*.ipynb") if path.stem == path.parent.name
+    )
 
 
 def source_of(assignment: str) -> Path:

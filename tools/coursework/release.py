@@ -1,8 +1,8 @@
 """Makes what students are given: ``python -m tools.coursework.release [ASSIGNMENT ...]``.
 
-nbgrader takes the solutions and the hidden checks out of the instructor's notebooks. Beside the notebooks go the
-library of the book, a short list of what to install, and the program that runs a visible check on its own; all
-of it as a folder and as a zip file in `_build/coursework`.
+nbgrader takes the solutions and the hidden checks out of the instructor's notebooks. Beside the notebooks
+go the library of the book, a short list of what to install, and the program that runs a visible check on
+its own; all of it as a folder and as a zip file in `_build/coursework`.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _tidied(notebook: NotebookNode) -> NotebookNode:
 def secret_lines(sources: list[Path]) -> set[str]:
     """Return the lines of instructor's notebooks that no student may see: solutions and hidden checks.
 
-    What also stands in a question, a set-up or a visible check of any of them is no secret, and lines too short
-    to tell anything are left out.
+    What also stands in a question, a set-up or a visible check of any of them is no secret, and lines too
+    short to tell anything are left out.
     """
     secret, public = set(), []
     for cell in (cell for source in sources for cell in nbformat.read(source, as_version=4).cells):
@@ -128,7 +128,8 @@ def _requirements() -> str:
         for line in (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
         if line.startswith("tensorflow")
     )
-    return f"# In this folder: python -m pip install -r requirements.txt\n{tensorflow}\njupyterlab\n--editable .\n"
+    how = "# In this folder: python -m pip install -r requirements.txt"
+    return f"{how}\n{tensorflow}\njupyterlab\n--editable .\n"
 
 
 def _readme(names: list[str]) -> str:
@@ -138,23 +139,25 @@ def _readme(names: list[str]) -> str:
 {listed}
 - `project/brief.md`, with the rubric that the project is marked by
 
-The book's own environment has all that you need. Without it, in this folder and with Python 3.11, 3.12 or 3.13:
+The book's own environment has all that you need. Without it, in this folder and with Python 3.11, 3.12 or
+3.13:
 
     python -m venv .venv
     . .venv/bin/activate        # on Windows: .venv\\Scripts\\activate
     python -m pip install -r requirements.txt
     jupyter lab
 
-Answer in the cells that say YOUR CODE HERE. After each there is a visible check: run it as often as you like. From
-anywhere in the notebook, `from selfcheck import check; check("NAME")` runs the check called NAME on what you have
-defined (save first). On a command line, `python selfcheck.py {names[0] if names else "NAME"}` runs a whole notebook
-and says which visible checks hold. Hidden checks run when your work is graded; the book's page "What the hidden
-checks are about" says what each looks at. Hand in the notebook, and nothing else.
+Answer in the cells that say YOUR CODE HERE. After each there is a visible check: run it as often as you
+like. From anywhere in the notebook, `from selfcheck import check; check("NAME")` runs the check called NAME
+on what you have defined (save first). On a command line, `python selfcheck.py {names[0]}` runs a whole
+notebook and says which visible checks hold. Hidden checks run when your work is graded; the book's page
+"What the hidden checks are about" says what each looks at. Hand in the notebook, and nothing else.
 """
 
 
 def build(target: Path = RELEASE, names: list[str] | None = None) -> Path:
-    """Make the release of assignments (default: all) in the folder `target`, and return the path of its zip file.
+    """Make the release of assignments (default: all) in the folder `target`, and return the path of its zip
+    file.
 
     Raises:
         ReleaseError: nbgrader refused a notebook, or something would have been given away.

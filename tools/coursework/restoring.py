@@ -1,4 +1,4 @@
-"""Puts a submission's answers into a fresh copy of what was given out, whatever was done to the rest of it."""
+"""Puts a submission's answers into a fresh copy of what was given out, whatever was done to the rest."""
 
 from __future__ import annotations
 

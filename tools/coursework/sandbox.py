@@ -58,9 +58,13 @@ def _close_up(folder: str, hide: list[str]) -> None:
     _mount("-t", "tmpfs", "-o", "size=64m", "tmpfs", "/dev/shm")
     for path in hide:
         # A folder that holds the working folder would take it along.
-        if os.path.isdir(path) and not folder.startswith(path.rstrip("/") + "/"):
-            if not _mount("-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", path):
-                sys.exit(f"sandbox: {path} could not be hidden")
+        inside = folder.startswith(path.rstrip("/") + "/")
+        if (
+            os.path.isdir(path)
+            and not inside
+            and not _mount("-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", path)
+        ):
+            sys.exit(f"sandbox: {path} could not be hidden")
     try:
         with open("/dae-sandbox-test", "w", encoding="utf-8"):
             sys.exit("sandbox: the file system is still writable")

@@ -1,7 +1,8 @@
 """Runs the visible checks of an assignment on your own work. The checks are those in the notebook.
 
 In a notebook, after saving it: ``from selfcheck import check; check("name")``. On a command line:
-``python selfcheck.py 01_garments`` for the whole notebook, ``python selfcheck.py 01_garments name`` for one check.
+``python selfcheck.py 01_garments`` for the whole notebook, ``python selfcheck.py 01_garments name`` for one
+check.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def check(name: str, notebook: str | None = None, namespace: dict[str, object] |
         from IPython import get_ipython
 
         namespace = get_ipython().user_ns
-    checks = {key.removeprefix("check-"): s for key, s in _cells(_notebook(notebook)) if key.startswith("check-")}
+    checks = {
+        key.removeprefix("check-"): s for key, s in _cells(_notebook(notebook)) if key.startswith("check-")
+    }
     if name not in checks:
         raise KeyError(f"There is no check {name!r}: there are {', '.join(checks)}.")
     try:

@@ -42,7 +42,8 @@ def make_all(folder: Path) -> None:
     keras.utils.set_random_seed(0)
     model = dense_autoencoder(30, (24,), 8, code_activation="linear", output_activation="linear")
     fit(model, train, epochs=200, batch_size=32, learning_rate=2e-3)
-    # Some training samples set the scale on which the two detectors are added; the held-out ones stay untouched.
+    # Some training samples set the scale on which the two detectors are added; the held-out ones stay
+    # untouched.
     both = CalibratedSum([ReconstructionDetector(model), NeighbourDetector()])
     both.fit(train[:-40], x_held_out_normal=train[-40:])
     of_held, of_test = both.anomaly_score(held), both.anomaly_score(test)
