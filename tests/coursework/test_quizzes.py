@@ -1,4 +1,4 @@
-"""The quizzes at the ends of the chapters are complete, and the page that is made of them is what it should be."""
+"""The quizzes at the ends of the chapters are complete, and so is the page that is made of them."""
 
 import re
 import sys
@@ -70,7 +70,7 @@ def test_the_page_has_one_right_answer_a_question_and_escapes_text():
 def test_an_incomplete_quiz_is_refused(tmp_path, text):
     (tmp_path / "quizzes.yml").write_text(text)
 
-    with pytest.raises(ValueError, match="quizzes.yml, a"):
+    with pytest.raises(ValueError, match=r"quizzes\.yml, a"):
         quizzes.read_quizzes(tmp_path / "quizzes.yml")
 
 

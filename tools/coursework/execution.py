@@ -1,10 +1,10 @@
 """Runs a restored notebook in a closed-up process, and lets no cell pass that did not pass by itself.
 
 The kernel runs in the environment of the book, in a folder in which nothing lies: a check reaches it only
-when it is that check's turn. Before each graded cell the functions that checks rely on are compared with what
-they were before the first answer; the cell must end with a word drawn for this run; and at the end a cell that
-must fail has to fail. (Answers and checks still share a process. Whoever knows this code and Python well can fool
-it; what looks like an attempt is noted for a person.)
+when it is that check's turn. Before each graded cell the functions that checks rely on are compared with
+what they were before the first answer; the cell must end with a word drawn for this run; and at the end a
+cell that must fail has to fail. (Answers and checks still share a process. Whoever knows this code and
+Python well can fool it; what looks like an attempt is noted for a person.)
 """
 
 from __future__ import annotations
