@@ -18,7 +18,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
     $(shell find book/. notebooks/. dae_utils/. \( -name '__pycache__' -o -name '.ipynb_checkpoints' \) -prune -o -print)
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 book: _build/html/.complete ## build the book from the committed notebooks
 	@echo "The book is here: $(CURDIR)/_build/html/index.html"
@@ -49,7 +49,7 @@ grade: .venv-grading/ready ## grade SUBMISSIONS=folder: points in one table, a p
 slides: .venv-grading/ready ## make slides of every chapter in _build/slides
 	@.venv-grading/bin/python -m tools.slides
 
-test-grading: .venv-grading/ready ## check release and grading with submissions of every kind (a quarter of an hour)
+test-grading: .venv-grading/ready ## check release and grading with submissions of every kind (slow)
 	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
 	@.venv/bin/python -m tools.run_tests grading
 
