@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import submissions
 import yaml
-from conftest import run
+from running import run
 
 from tools.coursework.places import PROJECT, assignments, source_of
 from tools.coursework.sandbox import granted

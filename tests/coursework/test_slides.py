@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import run
+from running import run
 
 from tools.coursework.places import PROJECT
 from tools.notebook_code import find_notebooks

@@ -24,8 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tools.coursework import release
-from tools.coursework.places import ASSIGNMENTS, BUILD, GRADING, PROJECT, Limits, assignments
+from tools.coursework.places import ASSIGNMENTS, BUILD, GRADING, PROJECT, Limits, ReleaseError, assignments
 from tools.coursework.sandbox import granted
 
 COLUMNS = ("student", "assignment", "points", "of", "to_mark", "seconds", "checks", "remarks")
@@ -143,8 +142,11 @@ def grade_folder(
 
     Raises:
         ValueError: there is nothing to grade.
-        release.ReleaseError: an instructor's notebook is not in order.
+        ReleaseError: an instructor's notebook is not in order.
     """
+    # Needs nbgrader, which the rest of this module can do without.
+    from tools.coursework import release
+
     folder, results = folder.resolve(), results.resolve()
     submissions = find_submissions(folder, list(sources) if sources else assignments())
     if not submissions:
@@ -217,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("files: " + ("read-only outside" if rights["files"] else "NOT protected, only watched for changes"))
     try:
         rows = grade_folder(options.folder, options.to, limits, options.at_once)
-    except (ValueError, release.ReleaseError) as error:
+    except (ValueError, ReleaseError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{len(rows)} graded: {options.to / 'gradebook.csv'}, pages in {options.to / 'feedback'}")

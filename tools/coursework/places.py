@@ -35,6 +35,10 @@ class Limits:
     file_mb: int = 256
 
 
+class ReleaseError(RuntimeError):
+    """nbgrader could not make a release, or it would have given something away."""
+
+
 def assignments() -> list[str]:
     """Return the names of the assignments in order, for example ``"01_garments"``."""
     return sorted(

@@ -20,14 +20,10 @@ from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
 
 from tools.coursework.course import SECRET_WORDS, settings
-from tools.coursework.places import ASSIGNMENTS, PROJECT, RELEASE, assignments, source_of
+from tools.coursework.places import ASSIGNMENTS, PROJECT, RELEASE, ReleaseError, assignments, source_of
 
 FOLDER = "deep-autoencoders-coursework"
 _PROJECT_FOR_STUDENTS = ("brief.md", "rubric.md")
-
-
-class ReleaseError(RuntimeError):
-    """nbgrader could not make a release, or it would have given something away."""
 
 
 def generate(course: Path, names: list[str], sources: dict[str, Path] | None = None) -> dict[str, Path]:
