@@ -6,10 +6,12 @@
 .DELETE_ON_ERROR:
 # Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
 .NOTPARALLEL:
-.PHONY: help book pdf epub zip test lab execute bench serve browser lock clean
+.PHONY: help book pdf epub zip test lab execute bench serve browser lock clean \
+    coursework grade slides test-grading
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
 $(shell [ "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/ready)
+$(shell [ "$$(cat .venv-grading/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv-grading/ready)
 
 # Folders count too, so that a page which was removed or renamed is noticed. The dot tells the folder book from
 # the target of that name.
@@ -17,7 +19,7 @@ BOOK_SOURCES := _config.yml _toc.yml \
     $(shell find book/. notebooks/. dae_utils/. \( -name '__pycache__' -o -name '.ipynb_checkpoints' \) -prune -o -print)
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 book: _build/html/.complete ## build the book from the committed notebooks
 	@echo "The book is here: $(CURDIR)/_build/html/index.html"
@@ -47,15 +49,33 @@ bench: .venv/ready ## time training against plain Keras and PyTorch (an hour, ca
 serve: book ## serve the book on this machine (PORT=8000)
 	.venv/bin/python -m http.server --bind 127.0.0.1 --directory _build/html $(or $(PORT),8000)
 
+coursework: .venv-grading/ready ## make what students are given: a folder and a zip without solutions
+	@.venv-grading/bin/python -m tools.coursework.release $(ASSIGNMENTS)
+
+grade: .venv-grading/ready ## grade SUBMISSIONS=folder: points in one table, a page of feedback for each
+	@$(if $(SUBMISSIONS),,$(error Name the folder: make grade SUBMISSIONS=folder))
+	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
+	@.venv-grading/bin/python -m tools.coursework.grade "$(SUBMISSIONS)" $(ARGUMENTS)
+
+slides: .venv-grading/ready ## make slides of every chapter in _build/slides
+	@.venv-grading/bin/python -m tools.slides
+
+test-grading: .venv-grading/ready ## check release and grading with submissions of every kind (slow)
+	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
+	@.venv/bin/python -m tools.run_tests grading
+
 lock: .venv/ready ## work out requirements.lock again from requirements.txt and pyproject.toml
 	@sh tools/lock.sh
 
 clean: ## remove what was built (the environment stays: remove .venv by hand to start over)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dae_utils.egg-info
-	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
+	find . \( -path ./.venv -o -path ./.venv-grading \) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
 
 .venv/ready: requirements.lock pyproject.toml
 	@sh tools/setup.sh
+
+.venv-grading/ready: requirements-grading.lock .venv/ready
+	@sh tools/setup_grading.sh
 
 browser: .venv/ready
 	@sh tools/browser.sh

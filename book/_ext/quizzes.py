@@ -1,0 +1,92 @@
+"""Put a quiz at the end of each chapter, from `book/quizzes.yml`.
+
+A quiz is a form of plain radio buttons, so that keyboards and screen readers can use it. What was chosen is
+judged by `quiz.js` in the page: nothing is sent or stored. Without scripts the answers are in a fold.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def read_quizzes(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the questions by document.
+
+    Raises:
+        ValueError: a question is not complete, or names a right answer that it does not have.
+    """
+    quizzes = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for document, questions in quizzes.items():
+        for question in questions:
+            if set(question) != {"ask", "answers", "right", "because"}:
+                raise ValueError(f"{file.name}, {document}: a question has the keys {sorted(question)}")
+            if len(question["answers"]) != len(question["because"]) or question["right"] not in range(
+                len(question["answers"])
+            ):
+                raise ValueError(
+                    f"{file.name}, {document}: the answers to {question['ask']!r} do not fit together"
+                )
+            if not question["because"][question["right"]].startswith("Yes."):
+                raise ValueError(f"{file.name}, {document}: the reason of a right answer begins with 'Yes.'")
+    return quizzes
+
+
+def quiz_html(questions: list[dict[str, Any]]) -> str:
+    """Return a quiz as HTML."""
+    parts = ['<section class="quiz" id="quiz">', "<h2>Quiz</h2>"]
+    parts.append(
+        "<p>Three questions. Nothing is recorded: answers are judged in this page and forgotten with it.</p>"
+    )
+    for number, question in enumerate(questions, 1):
+        parts.append(
+            f'<form class="quiz-question"><fieldset><legend>{number}. {escape(question["ask"])}</legend>'
+        )
+        for index, (answer, why) in enumerate(zip(question["answers"], question["because"], strict=True)):
+            verdict = "right" if index == question["right"] else "wrong"
+            parts.append(
+                f'<label><input type="radio" name="quiz-{number}" value="{index}" data-verdict="{verdict}" '
+                f'data-because="{escape(why)}"> <span>{escape(answer)}</span></label>'
+            )
+        parts.append('</fieldset><button type="submit" hidden>Check</button>')
+        parts.append('<p class="quiz-verdict" role="status"></p>')
+        answer, why = (question[key][question["right"]] for key in ("answers", "because"))
+        solution = f"{escape(answer)}. {escape(why)}"
+        parts.append(
+            f"<noscript><details><summary>Answer</summary><p>{solution}</p></details></noscript></form>"
+        )
+    return "\n".join([*parts, "</section>"])
+
+
+def add_quiz(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Append the quiz of a chapter to its page."""
+    if app.builder.format != "html":
+        return
+    questions = read_quizzes(Path(app.srcdir) / "book" / "quizzes.yml").get(docname)
+    if questions:
+        last = list(doctree.findall(nodes.section))
+        (last[0] if last else doctree).append(nodes.raw("", quiz_html(questions), format="html"))
+
+
+def check_documents(app: Sphinx, env: Any) -> None:
+    """Warn of a quiz whose chapter does not exist."""
+    for document in read_quizzes(Path(app.srcdir) / "book" / "quizzes.yml"):
+        if document not in env.found_docs:
+            logger.warning("quizzes.yml has a quiz for %s, which is no page", document)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the steps, the script and the style sheet."""
+    app.add_js_file("quiz.js", loading_method="defer")
+    app.add_css_file("quiz.css")
+    app.connect("env-updated", check_documents)
+    app.connect("doctree-resolved", add_quiz, priority=950)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

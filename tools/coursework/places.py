@@ -1,0 +1,58 @@
+"""Where the coursework lies, and the limits that a submission is held to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+ASSIGNMENTS = PROJECT / "notebooks" / "assignments"
+BUILD = PROJECT / "_build"
+RELEASE = BUILD / "coursework"
+GRADING = BUILD / "grading"
+BOOK_PYTHON = Path(os.environ.get("DAE_BOOK_PYTHON", PROJECT / ".venv" / "bin" / "python"))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use.
+
+    Attributes:
+        cell_seconds: time of one cell; it is then interrupted, and the next cells still run.
+        total_seconds: time of the whole notebook; what has not run by then counts as not answered.
+        memory_mb: resident memory of all its processes together, in MiB.
+        processes: how many processes it may have at once.
+        output_kb: how much one cell may print, in KiB; the rest is dropped.
+        file_mb: size of the largest file it may write, in MiB.
+    """
+
+    cell_seconds: float = 90
+    total_seconds: float = 240
+    memory_mb: int = 4096
+    processes: int = 64
+    output_kb: int = 256
+    file_mb: int = 256
+
+
+class ReleaseError(RuntimeError):
+    """nbgrader could not make a release, or it would have given something away."""
+
+
+def assignments() -> list[str]:
+    """Return the names of the assignments in order, for example ``"01_garments"``."""
+    return sorted(
+        path.parent.name for path in ASSIGNMENTS.glob("[0-9]*/*.ipynb") if path.stem == path.parent.name
+    )
+
+
+def source_of(assignment: str) -> Path:
+    """Return the instructor's notebook of an assignment.
+
+    Raises:
+        ValueError: there is no assignment of that name.
+    """
+    path = ASSIGNMENTS / assignment / f"{assignment}.ipynb"
+    if not path.is_file():
+        raise ValueError(f"There is no assignment {assignment!r}: there are {', '.join(assignments())}.")
+    return path
