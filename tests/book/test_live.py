@@ -82,7 +82,9 @@ def book(tmp_path_factory) -> Path:
     shutil.copy(PROJECT / "_config.yml", folder)
     for name in ("_ext", "_static"):
         shutil.copytree(PROJECT / "book" / name, folder / "book" / name)
-    shutil.copy(PROJECT / "book" / "references.bib", folder / "book")
+    # The other extensions look for their own files.
+    for path in [*(PROJECT / "book").glob("*.yml"), PROJECT / "book" / "references.bib"]:
+        shutil.copy(path, folder / "book")
     shutil.copytree(EXPORTS, folder / "notebooks" / "live")
     (folder / "book" / "start.md").write_text("# Start\n\nNo demo here.\n", encoding="utf-8")
     for name in NAMES[1:]:
