@@ -25,6 +25,7 @@ import numpy as np
 import page_checks as checks
 import pandas as pd
 import pytest
+import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import DESKTOP, PHONE, Visit, find_browser, open_browser, served
 from page_checks import PROJECT
@@ -79,12 +80,15 @@ def book(tmp_path_factory) -> Path:
         pytest.fail(f"notebooks/live lacks {', '.join(missing)}: run `make execute`.", pytrace=False)
     folder = tmp_path_factory.mktemp("live")
     (folder / "book").mkdir()
-    shutil.copy(PROJECT / "_config.yml", folder)
+    # Other extensions expect the pages of the whole book; these here change how any page looks or loads.
+    settings = yaml.safe_load((PROJECT / "_config.yml").read_text(encoding="utf-8"))
+    ours = settings["sphinx"]["local_extensions"]
+    wanted = ("finished_pages", "live_demos", "offline_pages")
+    settings["sphinx"]["local_extensions"] = {name: ours[name] for name in wanted}
+    (folder / "_config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     for name in ("_ext", "_static"):
         shutil.copytree(PROJECT / "book" / name, folder / "book" / name)
-    # The other extensions look for their own files.
-    for path in [*(PROJECT / "book").glob("*.yml"), PROJECT / "book" / "references.bib"]:
-        shutil.copy(path, folder / "book")
+    shutil.copy(PROJECT / "book" / "references.bib", folder / "book")
     shutil.copytree(EXPORTS, folder / "notebooks" / "live")
     (folder / "book" / "start.md").write_text("# Start\n\nNo demo here.\n", encoding="utf-8")
     for name in NAMES[1:]:
