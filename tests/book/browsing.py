@@ -78,7 +78,7 @@ AXE = """
 async (rules) => {
   const options = {resultTypes: ["violations"], preload: false};
   if (rules) options.runOnly = rules;
-  // Colours of code are looked at once for each kind of word: a chapter repeats the same few thousands of times.
+  // Colours of code are looked at once for each kind of word: a chapter repeats them thousands of times.
   const seen = new Set();
   const again = [];
   for (const code of document.querySelectorAll("article pre")) {
