@@ -30,7 +30,7 @@ RUNS_OF_PERFECT = 3
 TRIED = os.environ.get("DAE_ASSIGNMENTS", " ".join(assignments())).split()
 # A cell needs seconds; on a busy machine the set-up alone, which imports Keras, may need half a minute.
 LIMITS = ("--cell-seconds", "60", "--memory-mb", "3000")
-# What a trick printed, at the start of a line; other copies of the project on this machine are not ours to hide.
+# What a trick printed, at the start of a line. Other copies of the project are not ours to hide.
 MARKERS = (rf"FOUND {re.escape(str(PROJECT))}/notebooks", "CONNECTED", "REMOUNTED", "WROTE /")
 
 
