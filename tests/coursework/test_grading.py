@@ -30,7 +30,8 @@ RUNS_OF_PERFECT = 3
 TRIED = os.environ.get("DAE_ASSIGNMENTS", " ".join(assignments())).split()
 # A cell needs seconds; on a busy machine the set-up alone, which imports Keras, may need half a minute.
 LIMITS = ("--cell-seconds", "60", "--memory-mb", "3000")
-MARKERS = ("FOUND /", "CONNECTED", "REMOUNTED", "WROTE /")
+# What a trick printed, at the start of a line. Other copies of the project are not ours to hide.
+MARKERS = (rf"FOUND {re.escape(str(PROJECT))}/notebooks", "CONNECTED", "REMOUNTED", "WROTE /")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,8 @@ def test_every_submission_has_a_page_of_feedback_without_hidden_checks(graded):
 
     for student, name in rows:
         page = (results / "feedback" / student / f"{name}.html").read_text(encoding="utf-8")
-        assert "BEGIN HIDDEN" not in page
+        # As it stands in a check; a submission may well say the words itself.
+        assert "### BEGIN HIDDEN TESTS" not in page
         assert "END SOLUTION" not in page
     page = (results / "feedback" / "untouched" / "01_garments.html").read_text(encoding="utf-8")
     assert "still to be answered" in page
@@ -130,14 +132,17 @@ def test_nothing_happened_outside(graded, listener):
     pages = {path: path.read_text(encoding="utf-8") for path in (results / "feedback").rglob("*.html")}
 
     said = [
-        (path, word) for path, text in pages.items() for word in MARKERS if re.search(rf"(?<!'){word}", text)
+        (path, word)
+        for path, text in pages.items()
+        for word in MARKERS
+        if re.search(rf"^(<pre>)?{word}", text, flags=re.MULTILINE)
     ]
     if rights["network"]:
         assert listener[1] == []
     if rights["files"]:
         assert list(outside.iterdir()) == []
         assert not Path("/tmp/written-by-a-submission").exists()
-        assert not [path for path, word in said if word in ("FOUND /", "REMOUNTED")]
+        assert not [path for path, word in said if word != "CONNECTED"]
         assert not [row for row in rows.values() if "files outside were changed" in row["remarks"]]
 
 
@@ -150,7 +155,7 @@ def test_nothing_happened_outside(graded, listener):
         ("cheat patches", "replaced: numpy."),
         ("cheat no asserts", "hooks of the kernel"),
         ("cheat memory", "MiB of memory"),
-        ("cheat stubborn", "took too long"),
+        ("cheat stubborn", "the time was up"),
         ("cheat reads", "looks for the checks"),
         ("no notebook", "is not a notebook"),
     ],
