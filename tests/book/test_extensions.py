@@ -366,6 +366,10 @@ def build(folder: Path, chapter: dict, address: str = "") -> dict[str, checks.Pa
     (folder / "notebooks" / "results").mkdir(parents=True)
     settings = (PROJECT / "_config.yml").read_text(encoding="utf-8")
     assert settings.count('  url: ""') == 1
+    # These speak of the whole book's pages, which are not here, and have tests of their own.
+    for name in ("glossary_links", "quizzes", "wayfinding"):
+        assert settings.count(f"    {name}: book/_ext\n") == 1
+        settings = settings.replace(f"    {name}: book/_ext\n", "")
     (folder / "_config.yml").write_text(
         settings.replace('  url: ""', f'  url: "{address}"'), encoding="utf-8"
     )
