@@ -235,7 +235,7 @@ def test_every_chapter_says_how_long_it_takes_and_has_its_recipe(pages):
         line = page.soup.select_one("article .chapter-times").get_text()
         assert re.search(r"To read: about \d+ min · to run: \d+ (?:min|h)", line), (name, line)
         headings = [heading.get_text().rstrip("#") for heading in page.soup.select("article h2")]
-        assert headings[-2:] == ["On your own data", "Further reading"], name
+        assert headings[-3:] == ["On your own data", "Further reading", "Quiz"], name
 
 
 def test_the_neighbours_of_a_page_say_what_they_are(pages):

@@ -309,7 +309,9 @@ class ExecuteClosedUp(NbGraderPreprocessor):
                     _error("Unreadable", f"the answer of the kernel made no sense ({type(error).__name__})")
                 ]
                 remarks.append("the kernel sent what makes no sense")
-            if any(o.output_type == "error" and o.ename == "TimeoutError" for o in cell.outputs):
+            # Stopped at its time limit, a cell ends with either: its own interrupt may come first.
+            stops = ("TimeoutError", "KeyboardInterrupt")
+            if any(o.output_type == "error" and o.ename in stops for o in cell.outputs):
                 remarks.append(
                     f"{cell.metadata.get('nbgrader', {}).get('grade_id', 'an added cell')} took too long"
                 )
