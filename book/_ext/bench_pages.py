@@ -264,6 +264,18 @@ class BenchTable(GeneratedTables):
         return write(read(Path(self.env.srcdir)))
 
 
+def captioned_figure(directive: SphinxDirective, path: Path, alt: str) -> nodes.figure:
+    """Return a picture drawn below the sources' folder, with the directive's content as its caption."""
+    uri = f"/{path.relative_to(directive.env.srcdir).as_posix()}"
+    caption = nodes.caption()
+    directive.state.nested_parse(directive.content, directive.content_offset, caption)
+    if len(caption) and isinstance(caption[0], nodes.paragraph):
+        caption.children = caption[0].children
+    figure = nodes.figure("", nodes.image(uri=uri, alt=alt))
+    figure += caption
+    return figure
+
+
 class BenchFigure(SphinxDirective):
     """A figure by name, with its caption as content and its text for those who do not see it as `alt`."""
 
@@ -280,14 +292,7 @@ class BenchFigure(SphinxDirective):
         top = Path(self.env.srcdir)
         path = top / "_build" / "bench_figures" / f"{name}.png"
         draw(name, read(top), path)
-        image = nodes.image(uri=f"/{path.relative_to(top).as_posix()}", alt=self.options["alt"])
-        figure = nodes.figure("", image)
-        caption = nodes.caption()
-        self.state.nested_parse(self.content, self.content_offset, caption)
-        if len(caption) and isinstance(caption[0], nodes.paragraph):
-            caption.children = caption[0].children
-        figure += caption
-        return [figure]
+        return [captioned_figure(self, path, self.options["alt"])]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

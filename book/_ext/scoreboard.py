@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from bench_pages import captioned_figure
 from docutils import nodes
 from published_runs import GeneratedTables, duration, markdown_table, number, run_metadata, together
 from sphinx.application import Sphinx
@@ -445,15 +446,7 @@ class Chart(SphinxDirective):
         found = read_contests(top)
         path = top / "_build" / "scoreboard" / "chart.png"
         draw_chart(found, path)
-        figure = nodes.figure(
-            "", nodes.image(uri=f"/{path.relative_to(top).as_posix()}", alt=chart_words(found))
-        )
-        caption = nodes.caption()
-        self.state.nested_parse(self.content, self.content_offset, caption)
-        if len(caption) and isinstance(caption[0], nodes.paragraph):
-            caption.children = caption[0].children
-        figure += caption
-        return [figure]
+        return [captioned_figure(self, path, chart_words(found))]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -15,27 +15,14 @@ from browsing import (
     complaints,
     find_browser,
     first_paint,
-    open_browser,
     open_page,
     served,
     transfer,
 )
-from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
 HEAD = '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>t</title>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Browser:
-    """A headless browser; the test fails with the command that installs one when there is none."""
-    try:
-        find_browser()
-    except FileNotFoundError as error:
-        pytest.fail(str(error), pytrace=False)
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module", params=["http", "file"])

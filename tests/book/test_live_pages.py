@@ -27,7 +27,7 @@ import pandas as pd
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from browsing import DESKTOP, PHONE, Visit, find_browser, open_browser, served
+from browsing import DESKTOP, PHONE, Visit, served
 from page_checks import PROJECT
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
@@ -113,17 +113,6 @@ def book(tmp_path_factory) -> Path:
     )
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
     return folder / "_build" / "html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless browser; the test fails with the command that installs one when there is none."""
-    try:
-        find_browser()
-    except FileNotFoundError as error:
-        pytest.fail(str(error), pytrace=False)
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module", params=["http", "file"])
