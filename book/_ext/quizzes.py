@@ -6,6 +6,7 @@ judged by `quiz.js` in the page: nothing is sent or stored. Without scripts the 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_quizzes(file: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the questions by document.
+    """Return the questions by document, read once as long as the file stays as it is.
 
     Raises:
         ValueError: a question is not complete, or names a right answer that it does not have.
     """
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read(file: Path, _changed: int) -> dict[str, list[dict[str, Any]]]:
     quizzes = yaml.safe_load(file.read_text(encoding="utf-8"))
     for document, questions in quizzes.items():
         for question in questions:

@@ -4,7 +4,8 @@ Everything is worked out from `book/wayfinding.yml`, the notebooks and the resul
 
 - the role ``{result}`KEY``` puts a headline number of a published run into the text;
 - the directive `concept-map` draws what builds on what, each concept a link to the section that introduces
-it; - each chapter says at its top how long it takes to read and to run;
+  it;
+- each chapter says at its top how long it takes to read and to run;
 - the links to the previous and the next page say in one line what is there;
 - each chapter gets the recipe from `book/recipes` before its section "Further reading";
 - sections are entered in the index.
@@ -19,6 +20,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,8 +44,14 @@ NOT_READ_CLASSES = {"cell_output", "solution", "dropdown", "toggle", "chapter-ti
 
 
 def wayfinding(srcdir: str | Path) -> dict[str, Any]:
-    """Return what `book/wayfinding.yml` says."""
-    return yaml.safe_load((Path(srcdir) / "book" / "wayfinding.yml").read_text(encoding="utf-8"))
+    """Return what `book/wayfinding.yml` says, read once as long as the file stays as it is."""
+    file = Path(srcdir) / "book" / "wayfinding.yml"
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read(file: Path, _changed: int) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def warn(text: str, location: Any = None) -> None:
