@@ -51,33 +51,27 @@ daeLive.demo("clothes", ({ stage, model, run }) => {
   const frame = el("div", { class: "live-square", "aria-hidden": "true" });
   const status = tools.status();
 
-  let waiting = false;
-  function update() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      const x = damaged();
-      const y = run(x);
-      canvases.intact.ink(intact);
-      canvases.damaged.ink(x);
-      canvases.repaired.ink(y);
-      const side = strength.square;
-      frame.hidden = help.hidden = kind !== "square";
-      canvases.damaged.node.classList.toggle("live-map", kind === "square");
-      canvases.damaged.node.tabIndex = kind === "square" ? 0 : -1;
-      Object.assign(frame.style, {
-        left: `${(100 * corner.x) / SIDE}%`,
-        top: `${(100 * corner.y) / SIDE}%`,
-        width: `${(100 * side) / SIDE}%`,
-        height: `${(100 * side) / SIDE}%`,
-      });
-      const before = tools.meanSquare(intact, x);
-      const after = tools.meanSquare(intact, y);
-      Object.assign(stage.dataset, { before, after, corner: `${corner.x},${corner.y}` });
-      status.say(tools.errors(before, after));
+  const update = tools.onceAFrame(() => {
+    const x = damaged();
+    const y = run(x);
+    canvases.intact.ink(intact);
+    canvases.damaged.ink(x);
+    canvases.repaired.ink(y);
+    const side = strength.square;
+    frame.hidden = help.hidden = kind !== "square";
+    canvases.damaged.node.classList.toggle("live-map", kind === "square");
+    canvases.damaged.node.tabIndex = kind === "square" ? 0 : -1;
+    Object.assign(frame.style, {
+      left: `${(100 * corner.x) / SIDE}%`,
+      top: `${(100 * corner.y) / SIDE}%`,
+      width: `${(100 * side) / SIDE}%`,
+      height: `${(100 * side) / SIDE}%`,
     });
-  }
+    const before = tools.meanSquare(intact, x);
+    const after = tools.meanSquare(intact, y);
+    Object.assign(stage.dataset, { before, after, corner: `${corner.x},${corner.y}` });
+    status.say(tools.errors(before, after));
+  });
 
   function place(x, y) {
     corner.x = clamp(Math.round(x), 0, SIDE - strength.square);

@@ -112,15 +112,7 @@ daeLive.demo("digit", ({ stage, model, run }) => {
     context.fillText("score", 1, 42);
   }
 
-  let waiting = false;
-  function update() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(show);
-  }
-
-  function show() {
-    waiting = false;
+  const update = tools.onceAFrame(() => {
     field.ink(drawing);
     const x = normalised();
     const y = run(x);
@@ -141,7 +133,7 @@ daeLive.demo("digit", ({ stage, model, run }) => {
         alarm
       );
     }
-  }
+  });
 
   let last = null;
   tools.drag(

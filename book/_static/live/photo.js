@@ -73,23 +73,17 @@ daeLive.demo("photo", ({ stage, model, run }) => {
   };
   const status = tools.status();
 
-  let waiting = false;
-  function update() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      const noisy = intact.map((x, i) => clamp(x + deviation * noise[i], 0, 1));
-      const repaired = run(noisy);
-      canvases.intact.rgb(intact);
-      canvases.noisy.rgb(noisy);
-      canvases.repaired.rgb(repaired);
-      const before = tools.meanSquare(intact, noisy);
-      const after = tools.meanSquare(intact, repaired);
-      Object.assign(stage.dataset, { before, after });
-      status.say(`${tools.errors(before, after)}`);
-    });
-  }
+  const update = tools.onceAFrame(() => {
+    const noisy = intact.map((x, i) => clamp(x + deviation * noise[i], 0, 1));
+    const repaired = run(noisy);
+    canvases.intact.rgb(intact);
+    canvases.noisy.rgb(noisy);
+    canvases.repaired.rgb(repaired);
+    const before = tools.meanSquare(intact, noisy);
+    const after = tools.meanSquare(intact, repaired);
+    Object.assign(stage.dataset, { before, after });
+    status.say(`${tools.errors(before, after)}`);
+  });
 
   const message = el("p", { class: "live-hint", role: "status" });
 

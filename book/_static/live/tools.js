@@ -6,6 +6,19 @@
   const tools = {};
   window.daeLive.tools = tools;
 
+  // A function that does `work` with the next frame, once however often it is called until then.
+  tools.onceAFrame = function (work) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        work();
+      });
+    };
+  };
+
   let counter = 0;
   tools.id = (word) => `live-${word}-${++counter}`;
 
@@ -149,9 +162,7 @@
   tools.chart = function (height, draw, settings = {}) {
     const node = el("canvas", { class: "live-chart", ...settings });
     const context = node.getContext("2d");
-    let waiting = false;
     const paint = () => {
-      waiting = false;
       const width = node.clientWidth;
       if (!width) return;
       const high = typeof height === "function" ? height(width) : height;
@@ -166,15 +177,10 @@
       context.font = `13px ${getComputedStyle(node).fontFamily}`;
       draw(context, width, high, tools.colours(node));
     };
-    const redraw = () => {
-      if (!waiting) {
-        waiting = true;
-        requestAnimationFrame(paint);
-      }
-    };
+    const redraw = tools.onceAFrame(paint);
     new ResizeObserver(redraw).observe(node);
     redraws.add(redraw);
-    return { node, redraw, paint };
+    return { node, redraw };
   };
 
   // Text with a rim in the colour of the page, so that it can be read on anything.

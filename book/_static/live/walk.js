@@ -101,19 +101,13 @@ daeLive.demo("walk", ({ stage, model, run }) => {
     return names[labels[best]];
   }
 
-  let waiting = false;
-  function show() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      image.ink(run(point));
-      chart.redraw();
-      const numbers = point.map((x) => x.toFixed(2));
-      stage.dataset.point = point.join(",");
-      status.say(`At (${numbers.join(", ")}). The nearest dot is of the kind \u201c${nearest()}\u201d.`);
-    });
-  }
+  const show = tools.onceAFrame(() => {
+    image.ink(run(point));
+    chart.redraw();
+    const numbers = point.map((x) => x.toFixed(2));
+    stage.dataset.point = point.join(",");
+    status.say(`At (${numbers.join(", ")}). The nearest dot is of the kind \u201c${nearest()}\u201d.`);
+  });
 
   function move(x, y) {
     point[0] = clamp(x, ...limits[0]);
