@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tools.coursework.grade import _harmless, find_submissions, tree_state
+from tools.coursework.grade import GRADEBOOK, _harmless, find_submissions, make_room, tree_state
+from tools.coursework.places import check_ours
 from tools.coursework.restoring import UnreadableError, read_submission, restore, suspicious
 
 
@@ -146,3 +147,35 @@ def test_the_gradebook_holds_no_formulas():
     assert _harmless("=1+1") == "'=1+1"
     assert _harmless("Ann") == "Ann"
     assert _harmless(-1.0) == -1.0
+
+
+def test_only_a_folder_of_ours_is_replaced(tmp_path):
+    check_ours(tmp_path / "new", "gradebook.csv")
+    check_ours(tmp_path, "gradebook.csv")
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="holds something else"):
+        check_ours(tmp_path, "gradebook.csv")
+    with pytest.raises(ValueError, match="holds something else"):
+        check_ours(tmp_path / "thesis.tex", "gradebook.csv")
+
+    (tmp_path / "gradebook.csv").write_text("")
+    check_ours(tmp_path, "gradebook.csv")
+
+
+def test_earlier_grades_are_kept(tmp_path):
+    results, earlier = tmp_path / "grading", tmp_path / "grading-before"
+
+    assert make_room(results) == earlier
+    assert not earlier.exists()
+    (results / GRADEBOOK).write_text("student,points\nann,17\n")
+    (results / "feedback").mkdir()
+    for _ in range(2):  # the second run was stopped, and has no rows that could replace the first one's
+        make_room(results)
+        assert [path.name for path in results.iterdir()] == [GRADEBOOK]
+        assert (earlier / GRADEBOOK).read_text() == "student,points\nann,17\n"
+
+    (earlier / GRADEBOOK).unlink()
+    (results / GRADEBOOK).write_text("student,points\nann,18\n")
+    with pytest.raises(ValueError, match="grading-before holds something else"):
+        make_room(results)
+    assert (results / GRADEBOOK).read_text().endswith("ann,18\n")

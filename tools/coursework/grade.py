@@ -24,9 +24,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tools.coursework.places import ASSIGNMENTS, BUILD, GRADING, PROJECT, Limits, ReleaseError, assignments
+from tools.coursework.places import (
+    ASSIGNMENTS,
+    BUILD,
+    GRADING,
+    PROJECT,
+    Limits,
+    ReleaseError,
+    assignments,
+    check_ours,
+)
 from tools.coursework.sandbox import granted
 
+GRADEBOOK = "gradebook.csv"
 COLUMNS = ("student", "assignment", "points", "of", "to_mark", "seconds", "checks", "remarks")
 
 
@@ -129,6 +139,27 @@ def _grade(
     }
 
 
+def make_room(results: Path) -> Path:
+    """Make the folder for results anew, keep earlier ones beside it, and return the folder that holds those.
+
+    Points that somebody entered by hand are not to be lost by grading once more.
+
+    Raises:
+        ValueError: a folder that would be replaced holds something else.
+    """
+    check_ours(results, GRADEBOOK)
+    earlier = results.with_name(f"{results.name}-before")
+    # A gradebook without rows is that of a run which did not come to its end.
+    if (results / GRADEBOOK).is_file() and len((results / GRADEBOOK).read_bytes().splitlines()) > 1:
+        check_ours(earlier, GRADEBOOK)
+        shutil.rmtree(earlier, ignore_errors=True)
+        results.rename(earlier)
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    _write_gradebook(results, [])
+    return earlier
+
+
 def grade_folder(
     folder: Path,
     results: Path = GRADING,
@@ -138,10 +169,11 @@ def grade_folder(
 ) -> list[dict[str, Any]]:
     """Grade all submissions in a folder, write gradebook and feedback, and return the gradebook's rows.
 
+    Earlier results in `results` are kept beside it, in the folder of that name with ``-before``.
     `sources` names instructor's notebooks other than the project's, by assignment.
 
     Raises:
-        ValueError: there is nothing to grade.
+        ValueError: there is nothing to grade, or `results` holds something else.
         ReleaseError: an instructor's notebook is not in order.
     """
     # Needs nbgrader, which the rest of this module can do without.
@@ -151,8 +183,7 @@ def grade_folder(
     submissions = find_submissions(folder, list(sources) if sources else assignments())
     if not submissions:
         raise ValueError(f"No notebook of an assignment found in the folders of {folder}.")
-    shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
+    earlier = make_room(results)
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary).resolve()
         courses = {}
@@ -165,6 +196,8 @@ def grade_folder(
             str(path)
             for path in (ASSIGNMENTS, PROJECT / "tests", BUILD, PROJECT / ".git", folder, results, scratch)
         ]
+        if earlier.exists():
+            hide.append(str(earlier))
         hide += [str(path.parent) for path in (sources or {}).values()]
         before = tree_state(watched)
 
@@ -185,11 +218,15 @@ def grade_folder(
                 row["remarks"] = "; ".join(
                     filter(None, [row["remarks"], "files outside were changed in this run"])
                 )
-    with open(results / "gradebook.csv", "w", newline="", encoding="utf-8") as file:
+    _write_gradebook(results, rows)
+    return rows
+
+
+def _write_gradebook(results: Path, rows: list[dict[str, Any]]) -> None:
+    with open(results / GRADEBOOK, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
-    return rows
 
 
 def _harmless(value: Any) -> Any:
@@ -222,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, ReleaseError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{len(rows)} graded: {options.to / 'gradebook.csv'}, pages in {options.to / 'feedback'}")
+    print(f"{len(rows)} graded: {options.to / GRADEBOOK}, pages in {options.to / 'feedback'}")
     return 0
 
 

@@ -39,6 +39,23 @@ class ReleaseError(RuntimeError):
     """nbgrader could not make a release, or it would have given something away."""
 
 
+def check_ours(folder: Path, mark: str) -> None:
+    """Make sure that a folder which is about to be replaced is empty, or was made by the same command before.
+
+    Args:
+        folder: it need not exist.
+        mark: the file or folder by which the command knows what it made.
+
+    Raises:
+        ValueError: something else lies in the folder.
+    """
+    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not empty and not (folder / mark).exists():
+        raise ValueError(
+            f"{folder} holds something else, and would be replaced: name a new folder with --to."
+        )
+
+
 def assignments() -> list[str]:
     """Return the names of the assignments in order, for example ``"01_garments"``."""
     return sorted(

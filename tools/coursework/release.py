@@ -20,7 +20,15 @@ from nbformat import NotebookNode
 from nbgrader.apps import NbGraderAPI
 
 from tools.coursework.course import SECRET_WORDS, settings
-from tools.coursework.places import ASSIGNMENTS, PROJECT, RELEASE, ReleaseError, assignments, source_of
+from tools.coursework.places import (
+    ASSIGNMENTS,
+    PROJECT,
+    RELEASE,
+    ReleaseError,
+    assignments,
+    check_ours,
+    source_of,
+)
 
 FOLDER = "deep-autoencoders-coursework"
 _PROJECT_FOR_STUDENTS = ("brief.md", "rubric.md")
@@ -157,8 +165,10 @@ def build(target: Path = RELEASE, names: list[str] | None = None) -> Path:
 
     Raises:
         ReleaseError: nbgrader refused a notebook, or something would have been given away.
+        ValueError: there is no such assignment, or `target` holds something else.
     """
     names = names or assignments()
+    check_ours(target, FOLDER)
     shutil.rmtree(target, ignore_errors=True)
     folder = target / FOLDER
     folder.mkdir(parents=True)
