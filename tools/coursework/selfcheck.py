@@ -61,14 +61,27 @@ def check(name: str, notebook: str | None = None, namespace: dict[str, object] |
 
 
 def main(arguments: list[str]) -> int:
-    """Run a notebook's cells one after the other and report on its visible checks; 0 when all hold."""
+    """Run a notebook's cells one after the other and report on its visible checks.
+
+    Returns 0 when all hold, 1 when not, and 2 when there is nothing to run.
+    """
     if not arguments:
         print(__doc__)
         return 2
-    notebook, wanted = _notebook(arguments[0]), arguments[1:]
+    try:
+        notebook, wanted = _notebook(arguments[0]), arguments[1:]
+    except FileNotFoundError as error:
+        print(error)
+        return 2
+    cells = _cells(notebook)
+    known = [name.removeprefix("check-") for name, _ in cells if name.startswith("check-")]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        print(f"There is no check {unknown[0]!r}: there are {', '.join(known)}.")
+        return 2
     namespace: dict[str, object] = {"__name__": "__main__"}
     verdicts = []
-    for name, source in _cells(notebook):
+    for name, source in cells:
         kind, _, task = name.partition("-")
         if kind == "check":
             if not wanted or task in wanted:
