@@ -127,15 +127,17 @@ def load(path: str | os.PathLike[str]) -> LiveFile:
         ValueError: the file is not one that `export` writes, or is cut short.
     """
     match = _CALL.fullmatch(Path(path).read_text(encoding="utf-8"))
-    if match is None:
-        raise ValueError(f"{path} is not a live model, or is cut short: run its chapter again.")
-    content = json.loads(match["content"])
-    unpacked = [
-        {key: _unpacked(value) if isinstance(value, dict) else value for key, value in layer.items()}
-        for layer in content["layers"]
-    ]
-    arrays = {key: _unpacked(value) for key, value in content["arrays"].items()}
-    return LiveFile(unpacked, arrays, content["numbers"], content["texts"], tuple(content["input_shape"]))
+    try:
+        content = json.loads(match["content"] if match else "")
+        unpacked = [
+            {key: _unpacked(value) if isinstance(value, dict) else value for key, value in layer.items()}
+            for layer in content["layers"]
+        ]
+        arrays = {key: _unpacked(value) for key, value in content["arrays"].items()}
+        shape = tuple(content["input_shape"])
+        return LiveFile(unpacked, arrays, content["numbers"], content["texts"], shape)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a live model, or is cut short: run its chapter again.") from error
 
 
 def keras_model(live: LiveFile) -> keras.Model:

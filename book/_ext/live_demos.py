@@ -15,14 +15,12 @@ Only pages with a demo load the engine; the data goes to ``_static/live/data`` o
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from docutils import nodes
@@ -33,14 +31,15 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
+if TYPE_CHECKING:
+    from dae_utils.live import LiveFile
+
 logger = logging.getLogger(__name__)
 
 EXPORTS = "notebooks/live"
 PICTURES = "_build/live_pictures"
 SCRIPTS = Path(__file__).resolve().parents[1] / "_static" / "live"
 BUILDERS = ("html", "dirhtml")  # an e-book and a single long page for printing have the picture
-
-Data = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,99 +49,24 @@ class Demo:
     Attributes:
         script: the demo's script below `book/_static/live`, without its ending.
         name: what the demo is called by a reader's screen reader.
-        draw: takes what `read` returns and gives the picture, a matplotlib figure.
+        draw: takes the content of the file and gives the picture, a matplotlib figure.
         alt: words for the picture.
     """
 
     script: str
     name: str
-    draw: Callable[[Data], Any]
+    draw: Callable[[LiveFile], Any]
     alt: str
 
 
-# --- reading and computing --------------------------------------------------------------------------------
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return a file's content: `layers`, `input_shape`, `arrays`, `numbers`, `texts`; arrays are unpacked.
-
-    `dae_utils.live.load` does the same, but takes Keras along, and with it the seconds that Keras needs to
-    start.
-
-    Raises:
-        ValueError: the file is not one that `dae_utils.live.export` writes.
-    """
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = json.loads(text[text.index("{") : text.rindex(")")])
-        content["arrays"] = {name: _array(packed) for name, packed in content["arrays"].items()}
-        for layer in content["layers"]:
-            layer.update({part: _array(layer[part]) for part in ("weights", "bias") if part in layer})
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is not a live model, or is cut short: {error}") from error
-    return content
-
-
-def _array(packed: Mapping[str, Any]) -> NDArray:
-    dtype = np.dtype(packed["dtype"]).newbyteorder("<")
-    flat = np.frombuffer(base64.b64decode(packed["data"]), dtype).reshape(packed["shape"])
-    return flat.astype(np.float64) if dtype.kind == "f" else flat.astype(dtype.newbyteorder("="))
-
-
-_ACTIVATIONS: dict[str, Callable[[NDArray], NDArray]] = {
-    "linear": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "tanh": np.tanh,
-}
-
-
-def forward(data: Data, x: NDArray) -> NDArray:
-    """Return the network's output for samples of shape (n, ...)."""
-    x = np.asarray(x, np.float64).reshape(-1, *data["input_shape"])
-    for layer in data["layers"]:
-        kind = layer["kind"]
-        if kind in ("flatten", "reshape"):
-            x = x.reshape(len(x), *(layer["shape"] if kind == "reshape" else [-1]))
-            continue
-        apply = {"dense": _dense, "conv": _conv, "conv_transpose": _conv_transpose}[kind]
-        x = _ACTIVATIONS[layer["activation"]](apply(x, layer) + layer["bias"])
-    return x
-
-
-def _dense(x: NDArray, layer: Data) -> NDArray:
-    return x @ layer["weights"]
-
-
-def _conv(x: NDArray, layer: Data) -> NDArray:
-    kernel, strides = layer["weights"], layer["strides"]
-    padding = []
-    for size, length, step in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True):
-        total = max((-(-size // step) - 1) * step + length - size, 0)
-        padding.append((total // 2, total - total // 2))
-    x = np.pad(x, [(0, 0), *padding, (0, 0)])
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], axis=(1, 2))
-    # n, rows, columns, channels, kernel rows, kernel columns
-    return np.einsum("nrcikl,klio->nrco", windows[:, :: strides[0], :: strides[1]], kernel, optimize=True)
-
-
-def _conv_transpose(x: NDArray, layer: Data) -> NDArray:
-    kernel, (down, across) = layer["weights"], layer["strides"]
-    n, rows, columns, _ = x.shape
-    high, wide, filters, _ = kernel.shape
-    out = np.zeros(
-        (n, (rows - 1) * down + max(high, down), (columns - 1) * across + max(wide, across), filters)
-    )
-    for row in range(high):
-        for column in range(wide):
-            part = x @ kernel[row, column].T
-            out[:, row : row + rows * down : down, column : column + columns * across : across] += part
-    top, left = max(high - down, 0) // 2, max(wide - across, 0) // 2
-    return out[:, top : top + rows * down, left : left + columns * across]
-
-
 # --- the pictures -----------------------------------------------------------------------------------------
+
+
+def _forward(data: LiveFile, x: NDArray) -> NDArray:
+    """Return the network's output for samples, in the shape that the network gives it."""
+    from dae_utils.live import keras_model
+
+    return keras_model(data)(np.asarray(x, np.float32).reshape(-1, *data.input_shape)).numpy()
 
 
 def _subplots(rows: int, columns: int, size: tuple[float, float], **settings: Any) -> tuple[Any, Any]:
@@ -167,13 +91,13 @@ def _colours() -> Mapping[str, str]:
     return COLOURS
 
 
-def draw_digit(data: Data) -> Any:
+def draw_digit(data: LiveFile) -> Any:
     """Draw a normal and another digit, each with its copy and the difference, under their scores."""
-    labels, digit = data["arrays"]["sample_labels"], int(data["numbers"]["digit"])
-    images = data["arrays"]["samples"] / 255
-    copies = forward(data, images).reshape(images.shape)
+    labels, digit = data.arrays["sample_labels"], int(data.numbers["digit"])
+    images = data.arrays["samples"] / 255
+    copies = _forward(data, images).reshape(images.shape)
     scores = np.square(images - copies).mean(axis=(1, 2))
-    threshold = data["numbers"]["threshold"]
+    threshold = data.numbers["threshold"]
     same, others = np.flatnonzero(labels == digit), np.flatnonzero(labels != digit)
     pair = same[scores[same].argmin()], others[scores[others].argmax()]
     figure, axes = _subplots(2, 3, (5.4, 4))
@@ -186,15 +110,15 @@ def draw_digit(data: Data) -> Any:
     return figure
 
 
-def draw_scores(data: Data) -> Any:
+def draw_scores(data: LiveFile) -> Any:
     """Draw both histograms with the threshold."""
-    normal, anomalous = (data["arrays"][name] for name in ("normal", "anomalous"))
+    normal, anomalous = (data.arrays[name] for name in ("normal", "anomalous"))
     edges = np.geomspace(min(normal.min(), anomalous.min()), max(normal.max(), anomalous.max()), 50)
     figure, axes = _subplots(1, 1, (5.4, 3))
     for values, label, colour in ((normal, "normal", "blue"), (anomalous, "others", "red")):
         weights = np.full(len(values), 1 / len(values))
         axes[0, 0].hist(values, edges, weights=weights, label=label, color=_colours()[colour], alpha=0.6)
-    axes[0, 0].axvline(data["numbers"]["threshold"], color="black", label="threshold")
+    axes[0, 0].axvline(data.numbers["threshold"], color="black", label="threshold")
     axes[0, 0].set(xscale="log", xlabel="reconstruction error", ylabel="share of the images")
     axes[0, 0].legend(frameon=False)
     return figure
@@ -219,26 +143,26 @@ def scene(size: int = 32) -> NDArray:
     return image.reshape(size, 4, size, 4, 3).mean(axis=(1, 3))
 
 
-def draw_photo(data: Data) -> Any:
+def draw_photo(data: LiveFile) -> Any:
     """Draw a scene, the same with noise, and repaired."""
-    intact = scene(data["input_shape"][0])
-    noise = data["numbers"].get("noise", 0.1) * np.random.default_rng(0).standard_normal(intact.shape)
+    intact = scene(data.input_shape[0])
+    noise = data.numbers.get("noise", 0.1) * np.random.default_rng(0).standard_normal(intact.shape)
     noisy = np.clip(intact + noise, 0, 1)
-    return _three([intact, noisy, forward(data, noisy[None])[0].clip(0, 1)], ("intact", "noisy", "repaired"))
+    return _three([intact, noisy, _forward(data, noisy[None])[0].clip(0, 1)], ("intact", "noisy", "repaired"))
 
 
-def draw_clothes(data: Data) -> Any:
+def draw_clothes(data: LiveFile) -> Any:
     """Draw a garment, the same with a covered square, and repaired."""
-    intact = data["arrays"]["samples"][0] / 255
+    intact = data.arrays["samples"][0] / 255
     damaged = intact.copy()
     damaged[9:19, 9:19] = 0
-    repaired = forward(data, damaged[None]).reshape(intact.shape)
+    repaired = _forward(data, damaged[None]).reshape(intact.shape)
     return _three([intact, damaged, repaired], ("intact", "damaged", "repaired"))
 
 
-def draw_walk(data: Data) -> Any:
+def draw_walk(data: LiveFile) -> Any:
     """Draw the codes as points, and images decoded along a line across them."""
-    codes, labels = data["arrays"]["codes"], data["arrays"]["code_labels"]
+    codes, labels = data.arrays["codes"].astype(float), data.arrays["code_labels"]
     figure, axes = _subplots(1, 2, (5.4, 3.2), width_ratios=(2, 1))
     axes[0, 0].scatter(*codes.T, c=labels, cmap="tab10", s=6)
     middle = np.median(codes, axis=0)
@@ -247,13 +171,13 @@ def draw_walk(data: Data) -> Any:
     margin = 0.1 * (high - low)
     limits = np.stack([low - margin, high + margin])
     axes[0, 0].set(xlim=limits[:, 0], ylim=limits[:, 1], xlabel="first number", ylabel="second number")
-    _show(axes[0, 1], forward(data, middle[None]).reshape(28, 28), "decoded at +")
+    _show(axes[0, 1], _forward(data, middle[None]).reshape(28, 28), "decoded at +")
     return figure
 
 
-def draw_neighbours(data: Data) -> Any:
+def draw_neighbours(data: LiveFile) -> Any:
     """Draw an image with its nearest in the code and in the pixels."""
-    images, codes = data["arrays"]["images"] / 255, data["arrays"]["codes"]
+    images, codes = data.arrays["images"] / 255, data.arrays["codes"].astype(float)
     figure, axes = _subplots(2, 6, (5.4, 2.3))
     for row, (name, values) in zip(
         axes, {"code": codes, "pixels": images.reshape(len(images), -1)}.items(), strict=True
@@ -265,10 +189,10 @@ def draw_neighbours(data: Data) -> Any:
     return figure
 
 
-def draw_strip(data: Data) -> Any:
+def draw_strip(data: LiveFile) -> Any:
     """Draw six seconds of the signal around the first beat that is not normal."""
-    signal, rate = data["arrays"]["signal"] / 1000, data["numbers"]["rate"]
-    beats, symbols = data["arrays"]["beats"].astype(int), [chr(code) for code in data["arrays"]["symbols"]]
+    signal, rate = data.arrays["signal"] / 1000, data.numbers["rate"]
+    beats, symbols = data.arrays["beats"].astype(int), [chr(code) for code in data.arrays["symbols"]]
     others = [place for place, symbol in zip(beats, symbols, strict=True) if symbol != "N"]
     start = int(np.clip((others or [beats[0]])[0] - 3 * rate, 0, len(signal) - 6 * rate))
     part = slice(start, start + int(6 * rate))
@@ -351,7 +275,10 @@ def picture(name: str, source: Path, target: Path) -> None:
     newest = max(source.stat().st_mtime, Path(__file__).stat().st_mtime)
     if target.exists() and target.stat().st_mtime > newest:
         return
-    figure = DEMOS[name].draw(read(source))
+    # Only now, since this takes Keras along, and with it the seconds that Keras needs to start.
+    from dae_utils.live import load
+
+    figure = DEMOS[name].draw(load(source))
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=160)
     import matplotlib.pyplot as plt

@@ -200,7 +200,8 @@ def test_a_missing_file_is_a_warning_that_says_what_to_do(tmp_path):
     assert len(place["data-version"]) == len(place["data-scripts"]) == 8
     # A newer file has another address, so that no browser takes the old one.
     path = tmp_path / "notebooks" / "live" / "01_digit.js"
-    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    newer_text = path.read_text(encoding="utf-8").replace('"threshold":0.1', '"threshold":0.2')
+    path.write_text(newer_text, encoding="utf-8")
     later = time.time() + 5
     os.utime(path, (later, later))
     build(tmp_path)
@@ -227,21 +228,9 @@ def test_a_wrong_directive_is_said(tmp_path, text, says):
 
 def test_a_file_that_is_cut_short_is_said(tmp_path):
     path = export(tmp_path, "01_scores")
-    for broken in (path.read_text(encoding="utf-8")[:300], "x", 'daeLive.add("01_scores", {});\n'):
-        path.write_text(broken, encoding="utf-8")
-        with pytest.raises(ValueError, match="is not a live model"):
-            live_demos.read(path)
-
-
-def test_what_is_read_is_what_was_written(tmp_path):
-    path = export(tmp_path, "06_strip")
-    ours, theirs = live_demos.read(path), live.load(path)
-    assert ours["numbers"] == theirs.numbers
-    for name, array in theirs.arrays.items():
-        np.testing.assert_array_equal(ours["arrays"][name], array)
-    x = np.random.default_rng(0).normal(size=(5, 320)).astype("float32")
-    expected = live.keras_model(theirs).predict(x, verbose=0)
-    np.testing.assert_allclose(live_demos.forward(ours, x), expected, atol=1e-6)
+    path.write_text(path.read_text(encoding="utf-8")[:300], encoding="utf-8")
+    with pytest.raises(ValueError, match="is not a live model"):
+        live_demos.picture("01_scores", path, tmp_path / "picture.png")
 
 
 def test_a_picture_is_drawn_again_only_for_a_newer_file(tmp_path):

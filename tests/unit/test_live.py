@@ -131,10 +131,24 @@ def test_what_a_page_could_not_show_is_refused(name, arguments, message, tmp_pat
         export(name, QUICK, folder=tmp_path, **arguments)
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:-20], lambda _: "", lambda text: text[1:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda _: "",
+        lambda text: text[1:],
+        lambda _: 'daeLive.add("01_test", {});\n',
+        lambda text: text.replace('"a":1.0', '"a":1.0,'),
+        lambda text: text.replace('"float32"', '"unknown"'),
+        lambda text: text.replace('"shape":[3]', '"shape":[4]'),
+    ],
+)
 def test_a_damaged_file_is_refused(damage, tmp_path):
-    path = export("01_test", QUICK, numbers={"a": 1}, folder=tmp_path)
-    path.write_text(damage(path.read_text()))
+    arrays = {"x": np.arange(3, dtype=np.float32)}
+    path = export("01_test", QUICK, numbers={"a": 1}, arrays=arrays, folder=tmp_path)
+    whole = path.read_text()
+    assert damage(whole) != whole
+    path.write_text(damage(whole))
     with pytest.raises(ValueError, match="run its chapter again"):
         load(path)
 
