@@ -80,6 +80,16 @@ def own_cell(source: str) -> dict[str, Any]:
     }
 
 
+def with_figures(notebook: Notebook) -> Notebook:
+    """Return a submission with a cell of the student's own after each answer, which draws."""
+    drawn = copy.deepcopy(notebook)
+    for number, cell in enumerate(reversed(notebook["cells"]), 1):
+        if name_of(cell).startswith("answer-"):
+            code = "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+            drawn["cells"].insert(len(notebook["cells"]) - number + 1, own_cell(code))
+    return drawn
+
+
 def returning_none(release: Notebook) -> Notebook:
     """Return a submission in which every function returns None."""
     notebook = copy.deepcopy(release)

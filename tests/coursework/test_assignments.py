@@ -9,6 +9,7 @@ import submissions
 import yaml
 
 from tools.coursework.places import ASSIGNMENTS, PROJECT, assignments, source_of
+from tools.coursework.restoring import suspicious
 
 WRONG = yaml.safe_load((PROJECT / "tests/coursework/wrong_answers.yml").read_text(encoding="utf-8"))
 each_assignment = pytest.mark.parametrize("name", assignments())
@@ -58,14 +59,22 @@ def test_every_task_has_an_answer_and_two_kinds_of_checks(name):
 
 
 @each_assignment
-def test_visible_checks_explain_themselves(name):
+@pytest.mark.parametrize("kind", ["check", "hidden"])
+def test_checks_explain_themselves(name, kind):
     notebook = submissions.read(source_of(name))
 
     for task in submissions.tasks_of(notebook):
-        tree = ast.parse(source(submissions.cell_of(notebook, f"check-{task}")))
+        tree = ast.parse(source(submissions.cell_of(notebook, f"{kind}-{task}")))
         asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
         assert asserts
         assert all(node.msg is not None for node in asserts), f"{name}, {task}: a check without a message"
+
+
+@each_assignment
+def test_right_answers_are_not_suspected(name):
+    answers = submissions.solutions_of(submissions.read(source_of(name)))
+
+    assert {task: suspicious(answer) for task, answer in answers.items() if suspicious(answer)} == {}
 
 
 @each_assignment

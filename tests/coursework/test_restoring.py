@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tools.coursework.grade import GRADEBOOK, _harmless, find_submissions, make_room, tree_state
+from tools.coursework.grade import GRADEBOOK, _harmless, find_submissions, left_out, make_room, tree_state
 from tools.coursework.places import check_ours
 from tools.coursework.restoring import UnreadableError, read_submission, restore, suspicious
 
@@ -121,7 +121,8 @@ def test_ordinary_answers_are_not_noticed():
     assert (
         suspicious("model = keras.Sequential(layers)\nreturn np.sort(x)[-1]  # inspect by eye: 0 < x") != []
     )
-    assert suspicious("model = keras.Sequential(layers)\nreturn np.sort(x)[-1]") == []
+    ordinary = "hidden = layers.Dense(8)(x)\nhistory = model.fit(x, x)\nreturn np.sort(x)[-1]"
+    assert suspicious(ordinary) == []
 
 
 def test_submissions_are_found_in_both_layouts(tmp_path):
@@ -132,6 +133,7 @@ def test_submissions_are_found_in_both_layouts(tmp_path):
     found = find_submissions(tmp_path, ["01_a", "02_b"])
 
     assert [(student, name) for student, name, _ in found] == [("ann", "01_a"), ("bob", "01_a")]
+    assert left_out(tmp_path, found) == [tmp_path / "01_a.ipynb"]
 
 
 def test_changes_of_files_are_seen(tmp_path):

@@ -40,7 +40,12 @@ from tools.coursework.sandbox import granted
 _GUARD = '''
 def _make():
     import builtins, sys, types
+    import matplotlib.pyplot
     from IPython import get_ipython
+    from matplotlib_inline import backend_inline
+
+    # A first figure sets these two going by itself.
+    drawing = matplotlib.pyplot._draw_all_if_interactive, backend_inline.flush_figures
 
     names = """builtins numpy numpy.testing numpy.linalg numpy.random sklearn.metrics
                IPython.core.interactiveshell ipykernel.zmqshell ipykernel.ipkernel
@@ -58,7 +63,7 @@ def _make():
     shadows = "__import__ AssertionError isinstance len all any abs print".split()
 
     def hooks():
-        callbacks = sum(map(len, shell.events.callbacks.values()))
+        callbacks = sum(f not in drawing for fs in shell.events.callbacks.values() for f in fs)
         transformers = len(shell.ast_transformers), len(shell.input_transformers_post)
         return *transformers, callbacks, sys.gettrace() is None, sys.getprofile() is None
 

@@ -54,6 +54,16 @@ def find_submissions(folder: Path, names: list[str]) -> list[tuple[str, str, Pat
     return found
 
 
+def left_out(folder: Path, submissions: list[tuple[str, str, Path]]) -> list[Path]:
+    """Return the notebooks that are none of the submissions, such as ``01_garments (1).ipynb``."""
+    taken = {path for _, _, path in submissions}
+    return [
+        path
+        for path in sorted(folder.rglob("*.ipynb"))
+        if path not in taken and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
 def tree_state(folders: list[Path]) -> dict[str, tuple[int, int]]:
     """Return size and time of change of all files in folders, to see afterwards whether one was touched."""
     state = {}
@@ -183,6 +193,8 @@ def grade_folder(
     submissions = find_submissions(folder, list(sources) if sources else assignments())
     if not submissions:
         raise ValueError(f"No notebook of an assignment found in the folders of {folder}.")
+    for path in left_out(folder, submissions):
+        print(f"Not graded, since no assignment has this name and place: {path}", file=sys.stderr)
     earlier = make_room(results)
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary).resolve()
@@ -239,10 +251,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.coursework.grade", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--to", type=Path, default=GRADING, help="folder to make anew (default: %(default)s)")
-    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=2, help="submissions at once (default: %(default)s)")
     for field in dataclasses.fields(Limits):
         parser.add_argument(
-            f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default
+            f"--{field.name.replace('_', '-')}",
+            type=type(field.default),
+            default=field.default,
+            help=field.metadata["help"],
         )
     options = parser.parse_args(arguments)
     limits = Limits(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Limits)})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 ASSIGNMENTS = PROJECT / "notebooks" / "assignments"
@@ -12,6 +13,10 @@ BUILD = PROJECT / "_build"
 RELEASE = BUILD / "coursework"
 GRADING = BUILD / "grading"
 BOOK_PYTHON = Path(os.environ.get("DAE_BOOK_PYTHON", PROJECT / ".venv" / "bin" / "python"))
+
+
+def _limit(default: float, meaning: str) -> Any:
+    return field(default=default, metadata={"help": f"{meaning} (default: %(default)s)"})
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class Limits:
         file_mb: size of the largest file it may write, in MiB.
     """
 
-    cell_seconds: float = 90
-    total_seconds: float = 240
-    memory_mb: int = 4096
-    processes: int = 64
-    output_kb: int = 256
-    file_mb: int = 256
+    cell_seconds: float = _limit(90, "seconds of one cell")
+    total_seconds: float = _limit(240, "seconds of the whole notebook")
+    memory_mb: int = _limit(4096, "memory of all its processes, in MiB")
+    processes: int = _limit(64, "processes at once")
+    output_kb: int = _limit(256, "what one cell may print, in KiB")
+    file_mb: int = _limit(256, "the largest file, in MiB")
 
 
 class ReleaseError(RuntimeError):

@@ -12,11 +12,11 @@ LARGEST_MB = 20
 # Not forbidden, since there may be a reason; a person should look at it.
 _SUSPICIOUS = {
     r"\b_getframe\b|\bf_back\b|\bf_locals\b|\binspect\b": "looks at the caller's frames",
-    r"\b_ih\b|\bIn\s*\[|\bhistory\b": "looks at earlier input",
+    r"\b_ih\b|\bIn\s*\[|%history\b|\bhistory_manager\b": "looks at earlier input",
     r"\bget_ipython\b|\bipykernel\b": "reaches into the kernel",
     r"\bos\._exit\b|\bsys\.exit\b|\bquit\(|\bexit\(|\bSystemExit\b": "ends the program",
     r"\bsubprocess\b|\bos\.system\b|\bPopen\b|^\s*!": "starts other programs",
-    r"\bgradebook\b|\bhidden[-_ ]|BEGIN HIDDEN": "looks for the checks",
+    r"\bgradebook\b|[\"']hidden-|BEGIN HIDDEN": "looks for the checks",
     r"\bgc\.get_objects\b|\bsettrace\b|\bctypes\b": "reaches into Python",
     r"\bnp\.testing\s*=|\bassert_\w+\s*=|\bnumpy\.\w+\s*=[^=]": "replaces functions of a library",
 }

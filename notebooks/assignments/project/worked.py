@@ -1,4 +1,7 @@
-"""Makes three submissions to the project: ``python worked.py FOLDER``. What each deserves is in rubric.md."""
+"""Makes three submissions to the project; what each deserves is in rubric.md.
+
+``python -m notebooks.assignments.project.worked FOLDER``
+"""
 
 from __future__ import annotations
 
