@@ -6,7 +6,7 @@ harm.
 
 - Figures are packed without loss as WebP, half the size of PNG, and load when they come into view.
 - Scripts that a page does not need are taken out: half a megabyte of drawn icons, which the style sheet has
-  as a font too, and the search index on pages that do not search.
+  as a font too, and the search index on pages that do not search. The others wait for the page to be there.
 - Tables get scopes and captions, signatures of functions and the bibliography a valid structure, and the
   arrows of the navigation a name.
 - The editions for reading elsewhere (PDF, ePub, zip) are linked from every page once they are there.
@@ -61,6 +61,13 @@ _SEARCH_SCRIPT = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
 )
 
+# Each waits for the page by itself, so none has to hold up its first paint. `documentation_options.js` does:
+# lines within the page write into what it defines.
+_WAITING_SCRIPT = re.compile(
+    r'<script((?: data-[\w-]+="[^"]*")*) src="([^"]*/(?:doctools|sphinx_highlight|clipboard\.min|copybutton'
+    r'|sphinx-book-theme|togglebutton|design-tabs)\.js[^"]*)">'
+)
+
 
 def plain(markup: str) -> str:
     """Return the words in a piece of a page, without tags and without the link beside a heading."""
@@ -71,6 +78,11 @@ def drop_scripts(page: str, searches: bool) -> str:
     """Take out the script that draws icons and, unless the page `searches`, those of the search."""
     page = _ICON_SCRIPT.sub("", page)
     return page if searches else _SEARCH_SCRIPT.sub("", page)
+
+
+def defer_scripts(page: str) -> str:
+    """Let scripts that do nothing before the page is complete wait until it is, in their order."""
+    return _WAITING_SCRIPT.sub(r'<script\1 defer src="\2">', page)
 
 
 def name_unfolding_arrows(page: str) -> str:
@@ -286,7 +298,10 @@ def finish(site: Path, cache: Path) -> None:
         page = name.sub(
             lambda found: f"{found[1]}{found[2]}.webp" if f"{found[2]}.png" in replaced else found[0], page
         )
-        page = drop_scripts(page, searches=path.name == "search.html")
+        searches = path.name == "search.html"
+        page = drop_scripts(page, searches)
+        # The search begins while the page is read, with what those scripts define.
+        page = page if searches else defer_scripts(page)
         steps: list[Callable[[str], str]] = [
             name_unfolding_arrows,
             mend_sign,

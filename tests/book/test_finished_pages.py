@@ -34,6 +34,18 @@ def test_only_pages_that_search_load_the_search_and_none_draws_icons():
     assert finished_pages.drop_scripts(page, searches=True).count("<script") == 3
 
 
+def test_scripts_wait_but_for_the_one_that_lines_in_the_page_need():
+    page = (
+        '<script src="a/documentation_options.js?v=1"></script><script src="a/doctools.js?v=1"></script>'
+        '<script data-x="y" src="a/design-tabs.js"></script><script>DOCUMENTATION_OPTIONS.x = 1;</script>'
+    )
+    deferred = finished_pages.defer_scripts(page)
+    soup = BeautifulSoup(deferred, "html.parser")
+    assert [tag.has_attr("defer") for tag in soup.find_all("script")] == [False, True, True, False]
+    assert soup.find_all("script")[2]["data-x"] == "y"
+    assert finished_pages.defer_scripts(deferred) == deferred
+
+
 def test_an_arrow_is_named_after_the_page_beside_it():
     link = '<a href="x">The <code>dae</code> &amp; more</a>'
     page = f"<li>{link}<details><summary><i></i></summary></details></li>"
