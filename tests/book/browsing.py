@@ -72,6 +72,10 @@ async () => {
 """
 
 
+# The page's own scripts learn of a new size, or that the page is complete, when the next frame is drawn. On
+# a busy machine that can be later than the next command of a test.
+NEXT_FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 # What axe-core says of the page: nothing is left out, but what depends neither on the colours nor on the
 # width need not be asked again in the dark or on a phone.
 AXE = """
@@ -284,6 +288,8 @@ def open_page(
         page.goto(visit.address, wait_until="load")
         for size, seen in zip(sizes, visits, strict=True):
             page.set_viewport_size(size)
+            page.wait_for_function("(width) => innerWidth === width", arg=size["width"])
+            page.evaluate(NEXT_FRAME)
             for key, value in page.evaluate(MEASURE).items():
                 setattr(seen, key, value)
             if accessibility:

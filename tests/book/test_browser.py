@@ -153,6 +153,7 @@ def test_the_keyboard_reaches_what_scrolls_and_shows_where_it_is(browser, base):
     try:
         page = context.new_page()
         page.goto(f"{base}notebooks/{CHAPTERS[0]}.html", wait_until="load")
+        page.evaluate(browsing.NEXT_FRAME)
         page.keyboard.press("Tab")
         skip = page.evaluate("document.activeElement.textContent.trim()")
         unreachable = page.evaluate(
