@@ -91,7 +91,10 @@ def contests(published: Iterable[Mapping[str, Any]], results: Results) -> list[C
                 entry=entry,
                 also=tuple((words, where[key][1]) for key, words in item.get("also", {}).items()),
                 simple=tuple((words, where[key][1]) for key, words in item.get("simple", {}).items()),
-                references=tuple(item["references"]),
+                references=tuple(
+                    {**other, "value": float(other["value"]), "digits": str(other["value"])}
+                    for other in item["references"]
+                ),
             )
         )
     return found
@@ -161,8 +164,7 @@ def contest_text(contest: Contest, seconds: float | None, documents: Iterable[st
     rows += [
         [
             f"{other['method']} {{cite:p}}`{other['cite']}`" + ("" if other["checked"] == "read" else " †"),
-            # With the digits that were published.
-            f"{other['value']:g}",
+            other["digits"],
             "",
             _against(contest, other["value"]),
         ]

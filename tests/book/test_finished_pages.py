@@ -300,6 +300,14 @@ def test_losses_are_told_by_name_and_those_to_simple_methods_too():
     assert scoreboard.tally(found) == {"ours": 1, "theirs": 1, "level": 1}
 
 
+def test_a_published_number_keeps_its_last_zero():
+    item = published()
+    item["references"][0]["value"] = "0.50"
+    (contest,) = scoreboard.contests([item], RESULTS)
+    assert "| 0.50 |" in scoreboard.contest_text(contest, None, [])
+    assert scoreboard.tally([contest]) == scoreboard.tally(scoreboard.contests([published()], RESULTS))
+
+
 def test_nobody_is_better_where_the_protocol_differs():
     (contest,) = scoreboard.contests([published(differs="the split")], RESULTS)
     text = scoreboard.contest_text(contest, 90, ["notebooks/01_x"])
