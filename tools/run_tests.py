@@ -109,8 +109,18 @@ def pages() -> bool:
     return _python("pytest", "tests/book")
 
 
+def editions() -> bool:
+    """The book can be made as ePub and zip and, where TeX is installed, as PDF."""
+    kinds = ["epub", "zip"]
+    if shutil.which("latexmk") and shutil.which("xelatex"):
+        kinds.insert(0, "pdf")
+    else:
+        print("The PDF is not tried: there is no TeX here (`make pdf` installs it, or says what to type).")
+    return _python("tools.editions", *kinds)
+
+
 STEPS: dict[str, Callable[[], bool]] = {
-    step.__name__: step for step in (lint, unit, data, notebooks, project, book, pages)
+    step.__name__: step for step in (lint, unit, data, notebooks, project, book, pages, editions)
 }
 # Needs the teacher's environment, which `make test-grading` sees to.
 ALL_STEPS = STEPS | {"grading": grading}

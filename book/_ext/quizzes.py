@@ -2,6 +2,7 @@
 
 A quiz is a form of plain radio buttons, so that keyboards and screen readers can use it. What was chosen is
 judged by `quiz.js` in the page: nothing is sent or stored. Without scripts the answers are in a fold.
+In the PDF and the ePub, which run no scripts, the questions stand as text, with the right answers after them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -72,14 +74,35 @@ def quiz_html(questions: list[dict[str, Any]]) -> str:
     return "\n".join([*parts, "</section>"])
 
 
+def printed_quiz(questions: list[dict[str, Any]]) -> list[nodes.Node]:
+    """Return a quiz as text: the questions with their answers, and after them which one is right and why."""
+    asked, right = (nodes.enumerated_list(enumtype="arabic", prefix="", suffix=".") for _ in range(2))
+    for question in questions:
+        answers = nodes.enumerated_list(enumtype="loweralpha", prefix="", suffix=".")
+        answers += [nodes.list_item("", nodes.paragraph("", answer)) for answer in question["answers"]]
+        asked += nodes.list_item("", nodes.paragraph("", question["ask"]), answers)
+        place = question["right"]
+        solution = f"{'abcdefgh'[place]}. {question['because'][place]}"
+        right += nodes.list_item("", nodes.paragraph("", solution))
+    return [asked, nodes.paragraph("", "", nodes.strong("", "Right answers")), right]
+
+
 def add_quiz(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Append the quiz of a chapter to its page."""
-    if app.builder.format != "html":
-        return
-    questions = read_quizzes(Path(app.srcdir) / "book" / "quizzes.yml").get(docname)
-    if questions:
-        last = list(doctree.findall(nodes.section))
-        (last[0] if last else doctree).append(nodes.raw("", quiz_html(questions), format="html"))
+    """Append the quiz of a chapter to its page; LaTeX has all pages in one tree."""
+    quizzes = read_quizzes(Path(app.srcdir) / "book" / "quizzes.yml")
+    parts = {docname: doctree} | {part["docname"]: part for part in doctree.findall(addnodes.start_of_file)}
+    for name, part in parts.items():
+        if name not in quizzes:
+            continue
+        questions = quizzes[name]
+        if app.builder.name in ("html", "dirhtml"):
+            quiz = [nodes.raw("", quiz_html(questions), format="html")]
+        elif app.builder.format == "html":
+            # To the ePub a section that comes as late as this would have the number of its chapter.
+            quiz = [nodes.raw("", "<h2>Quiz</h2>", format="html"), *printed_quiz(questions)]
+        else:
+            quiz = [nodes.section("", nodes.title("", "Quiz"), *printed_quiz(questions), ids=["quiz"])]
+        (part.next_node(nodes.section) or part).extend(quiz)
 
 
 def check_documents(app: Sphinx, env: Any) -> None:
