@@ -94,6 +94,8 @@ def test_the_search_box_of_a_page_leads_to_results(browser, base):
         page = context.new_page()
         page.goto(visit.address, wait_until="load")
         assert page.locator("form.bd-search").count() == 1, "there is more than one search box"
+        # The digit to draw comes into view and loads its network; leaving before would break that off.
+        page.locator(".dae-live[data-state=live]").wait_for()
         page.keyboard.press("Control+k")
         page.locator("form.bd-search input[type=search]").fill("bottleneck")
         page.keyboard.press("Enter")
