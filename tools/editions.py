@@ -49,9 +49,14 @@ def _build(builder: list[str]) -> Path:
     return PRINT / "_build"
 
 
+def has_tex() -> bool:
+    """Tell whether the programs that print the book are there."""
+    return all(map(shutil.which, ("latexmk", "xelatex")))
+
+
 def make_pdf() -> Path:
     """Print the whole book and return the PDF file."""
-    if shutil.which("latexmk") is None or shutil.which("xelatex") is None:
+    if not has_tex():
         raise EditionError("There is no TeX here: `sh tools/latex.sh` installs it, or says what to type.")
     folder = _build(["--builder", "latex"]) / "latex"
     # -halt-on-error: a page with a mistake would otherwise be printed with a hole in it.

@@ -111,9 +111,12 @@ def pages() -> bool:
 
 def editions() -> bool:
     """The book can be made as ePub and zip and, where TeX is installed, as PDF."""
+    # Not at the top: this module is also read for its settings alone, by every test.
+    from tools.editions import has_tex
+
     kinds = ["epub", "zip"]
-    if shutil.which("latexmk") and shutil.which("xelatex"):
-        kinds.insert(0, "pdf")
+    if has_tex():
+        kinds.append("pdf")
     else:
         print("The PDF is not tried: there is no TeX here (`make pdf` installs it, or says what to type).")
     return _python("tools.editions", *kinds)

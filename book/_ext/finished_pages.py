@@ -30,6 +30,9 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
+# The builders of pages that run scripts; an e-book or one long page for printing gets what stands for itself.
+SITE_BUILDERS = ("html", "dirhtml")
+
 # Where the editions lie inside the built book, and what a reader is told about each.
 EDITIONS_FOLDER = "_editions"
 EDITIONS = {
@@ -319,7 +322,7 @@ def finish(site: Path, cache: Path) -> None:
 
 def finish_build(app: Sphinx, failure: Exception | None) -> None:
     """Finish the pages after a build for the web, and put the editions beside them that are still current."""
-    if failure is not None or app.builder.name not in ("html", "dirhtml"):
+    if failure is not None or app.builder.name not in SITE_BUILDERS:
         return
     site = Path(app.outdir)
     finish(site, Path(app.srcdir) / "_build" / "webp")

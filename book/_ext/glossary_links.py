@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from docutils import nodes
+from finished_pages import SITE_BUILDERS
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -158,7 +159,7 @@ def link_words(
 
 def link_glossary(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Link the words of the glossary on one page."""
-    if app.builder.name not in ("html", "dirhtml") or NOT_LINKED.fullmatch(docname):
+    if app.builder.name not in SITE_BUILDERS or NOT_LINKED.fullmatch(docname):
         return
     words = glossary_of(app.env)
     if words:

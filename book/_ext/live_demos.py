@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import directives
+from finished_pages import SITE_BUILDERS
 from numpy.typing import NDArray
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 EXPORTS = "notebooks/live"
 PICTURES = "_build/live_pictures"
 SCRIPTS = Path(__file__).resolve().parents[1] / "_static" / "live"
-BUILDERS = ("html", "dirhtml")  # an e-book and a single long page for printing have the picture
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ class live_demo(nodes.General, nodes.Element):
 
 def open_place(writer: HTML5Translator, node: live_demo) -> None:
     """Open the element that the engine looks for."""
-    if writer.builder.name in BUILDERS:
+    if writer.builder.name in SITE_BUILDERS:
         writer.body.append(
             writer.starttag(
                 node,
@@ -320,7 +320,7 @@ def open_place(writer: HTML5Translator, node: live_demo) -> None:
 
 def close_place(writer: HTML5Translator, node: live_demo) -> None:
     """Close it."""
-    if writer.builder.name in BUILDERS:
+    if writer.builder.name in SITE_BUILDERS:
         writer.body.append("</div>\n")
 
 
@@ -373,7 +373,7 @@ def add_engine(
     """Load the engine and its style sheet on pages that have a demo."""
     if (
         doctree is not None
-        and app.builder.name in BUILDERS
+        and app.builder.name in SITE_BUILDERS
         and next(doctree.findall(live_demo), None) is not None
     ):
         app.add_js_file("live/engine.js", loading_method="defer")
@@ -382,7 +382,7 @@ def add_engine(
 
 def copy_data(app: Sphinx, error: Exception | None) -> None:
     """Copy the files of the chapters beside the engine."""
-    if error is not None or app.builder.name not in BUILDERS:
+    if error is not None or app.builder.name not in SITE_BUILDERS:
         return
     target = Path(app.outdir) / "_static" / "live" / "data"
     shutil.rmtree(target, ignore_errors=True)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import yaml
 from docutils import nodes
+from finished_pages import SITE_BUILDERS
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -82,7 +84,7 @@ def printed_quiz(questions: list[dict[str, Any]]) -> list[nodes.Node]:
         answers += [nodes.list_item("", nodes.paragraph("", answer)) for answer in question["answers"]]
         asked += nodes.list_item("", nodes.paragraph("", question["ask"]), answers)
         place = question["right"]
-        solution = f"{'abcdefgh'[place]}. {question['because'][place]}"
+        solution = f"{ascii_lowercase[place]}. {question['because'][place]}"
         right += nodes.list_item("", nodes.paragraph("", solution))
     return [asked, nodes.paragraph("", "", nodes.strong("", "Right answers")), right]
 
@@ -95,7 +97,7 @@ def add_quiz(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         if name not in quizzes:
             continue
         questions = quizzes[name]
-        if app.builder.name in ("html", "dirhtml"):
+        if app.builder.name in SITE_BUILDERS:
             quiz = [nodes.raw("", quiz_html(questions), format="html")]
         elif app.builder.format == "html":
             # To the ePub a section that comes as late as this would have the number of its chapter.

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 import yaml
 from docutils import nodes
+from finished_pages import SITE_BUILDERS
 from published_runs import duration, number, run_metadata
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -208,14 +209,17 @@ class concept_map(nodes.General, nodes.Element):
 
 
 class ConceptMap(SphinxDirective):
-    """`concept-map`: a drawing of what builds on what, and the same as a list."""
+    """`concept-map`: a drawing of what builds on what, and the same as a list.
 
-    has_content: ClassVar[bool] = False
+    What stands inside is about the drawing, and is left out with it.
+    """
+
+    has_content: ClassVar[bool] = True
 
     def run(self) -> list[nodes.Node]:
         """Leave a place for the map."""
         self.env.note_reread()
-        return [concept_map()]
+        return [concept_map("", *self.parse_content_to_nodes())]
 
 
 def levels(concepts: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -369,8 +373,9 @@ def draw_concept_maps(app: Sphinx, doctree: nodes.document, docname: str) -> Non
             # In one single page, the address of a chapter is a place itself.
             links[concept["name"]] = page if page.startswith("#") else f"{page}#{anchor}"
         new: list[nodes.Node] = []
-        if app.builder.name in ("html", "dirhtml"):
+        if app.builder.name in SITE_BUILDERS:
             wide, narrow = drawing(concepts, links), tree(concepts, links)
+            new += place.children
             new.append(nodes.raw("", f'<div class="concept-maps">{wide}{narrow}</div>', format="html"))
         new.append(listing(concepts, links))
         place.replace_self(new)
