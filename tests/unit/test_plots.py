@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import StepPatch
 
-from dae_utils import plots
-from dae_utils.evaluation import Interval
+from dae_utils.evaluation.metrics import Interval
+from dae_utils.show import figures as plots
 
 
 @pytest.fixture(autouse=True)

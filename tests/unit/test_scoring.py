@@ -16,8 +16,8 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from dae_utils import scoring
-from dae_utils.scoring import (
+from dae_utils.detection import scoring
+from dae_utils.detection.scoring import (
     CalibratedSum,
     ConformalThreshold,
     LatentMahalanobis,

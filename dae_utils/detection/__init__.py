@@ -1,0 +1,1 @@
+"""Detection: errors, thresholds with a guarantee, and detectors. Nothing here sees a label."""

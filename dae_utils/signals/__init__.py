@@ -1,0 +1,1 @@
+"""Signals that arrive sample by sample: R peaks, signal quality, scores and alarms."""
