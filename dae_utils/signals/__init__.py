@@ -37,7 +37,7 @@ from dae_utils.signals.finder import BeatFinder, FinderSettings, find_beats, qua
 from dae_utils.signals.matching import BeatMatch, match_beats
 from dae_utils.signals.quality import QUALITIES, QualitySpan
 from dae_utils.signals.rhythm import rhythm_features
-from dae_utils.signals.stream import Beat, BeatStream, score_record
+from dae_utils.signals.stream import Beat, BeatStream, StreamSettings, score_record
 
 __all__ = [
     "QUALITIES",
@@ -49,6 +49,7 @@ __all__ = [
     "Beats",
     "FinderSettings",
     "QualitySpan",
+    "StreamSettings",
     "alarm_episodes",
     "count_alarms",
     "find_beats",

@@ -41,7 +41,9 @@ class Beat(NamedTuple):
     """When all this was known."""
 
 
-class _StreamFinderSettings(FinderSettings, total=False):
+class _AllFinderSettings(FinderSettings, total=False):
+    """The settings of `BeatFinder`."""
+
     leads: int
 
 
@@ -78,7 +80,7 @@ class BeatStream:
         calibrate: Callable[..., Score] | None = None,
         calibration_seconds: float = 300.0,
         least_beats: int = 30,
-        **settings: Unpack[_StreamFinderSettings],
+        **settings: Unpack[_AllFinderSettings],
     ):
         if (score is None) == (calibrate is None):
             raise ValueError("pass either score or calibrate.")
