@@ -2,8 +2,8 @@
 
 A network NAME has two files: ``NAME.npz`` with the weights in the order of ``model.get_weights()``, and
 ``NAME.json`` with the digests of all that decided them, the history of the training, its seconds, and the
-SHA-256 of the weights' file. Weights are kept as plain arrays, which every backend of Keras reads and which
-can't run code when they are loaded.
+SHA-256 of the weights' file and of the note itself. Weights are kept as plain arrays, which every backend of
+Keras reads and which can't run code when they are loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ def write_published(folder: Path, name: str, network: PublishedNetwork) -> None:
     note = asdict(network)
     del note["weights"]
     note["sha256"] = hashlib.sha256(content).hexdigest()
+    note["note_sha256"] = _digest_of_note(note)
     with atomic_write(weights_path) as file:
         file.write(content)
     with atomic_write(note_path) as file:
@@ -104,6 +105,7 @@ def read_published(folder: Path, name: str) -> PublishedNetwork:
         content = weights_path.read_bytes()
     except OSError as error:
         raise _damaged(weights_path, error.strerror or str(error)) from error
+    del note["note_sha256"]
     if hashlib.sha256(content).hexdigest() != note.pop("sha256"):
         raise _damaged(weights_path, "its SHA-256 is not the one in its note")
     try:
@@ -117,13 +119,18 @@ def read_published(folder: Path, name: str) -> PublishedNetwork:
 def _read_note(path: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(note, dict) or not isinstance(note["digests"], dict) or "sha256" not in note:
-            raise ValueError("it lacks what a note holds")
+        if not isinstance(note, dict) or note.get("note_sha256") != _digest_of_note(note):
+            raise ValueError("its SHA-256 is not the one that it states")
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise _damaged(path, str(error)) from error
     return note
+
+
+def _digest_of_note(note: Mapping[str, Any]) -> str:
+    stated = {key: value for key, value in note.items() if key != "note_sha256"}
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
 
 def _damaged(path: Path, why: str) -> PublishedNetworkError:

@@ -143,7 +143,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was():
     done = subprocess.run(
         [sys.executable, "slow.py", "300", "1"], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[0]"
+    assert done.stdout.strip() == "[0.0]"
     assert Path("began0").stat().st_mtime_ns == began
     while Path(f"/proc/{orphan}").exists():  # the trial ends with the sweep that started it
         assert time.monotonic() < deadline

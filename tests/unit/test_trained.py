@@ -1,5 +1,6 @@
 """Loading a published network in place of its training, and when that is not allowed."""
 
+import dataclasses
 import functools
 import os
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from dae_utils.trained import PublishedNetworkError, load_or_train, read_published
+from dae_utils.trained.storage import rounded, write_published
 from dae_utils.training import History, fit
 from dae_utils.training.digests import NotDescribableError, digest_of
 
@@ -268,6 +270,28 @@ def test_a_network_that_diverged_is_not_stored(monkeypatch):
         train(optimizer=keras.optimizers.SGD(1e30), epochs=20, activation="linear")
 
 
+def test_weights_of_another_network_are_refused(published, monkeypatch):
+    """Somebody has put the weights of another network in the place of these, checksums and all."""
+    stored = read_published(Path("trained"), NAME)
+    write_published(Path("trained"), NAME, dataclasses.replace(stored, weights=stored.weights[:1]))
+
+    with pytest.raises(PublishedNetworkError, match=r"do not fit the network(.|\n)*DAE_TRAIN=1"):
+        train()
+
+
+def test_a_weight_too_large_for_half_precision_is_refused():
+    with pytest.raises(ValueError, match="beyond 65504"):
+        rounded([np.array([1e5], np.float32)], "float16")
+
+
+def test_a_training_has_to_return_its_history(monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+    with pytest.raises(TypeError, match="must return a History"):
+        load_or_train(model, NAME, least_seconds=0).train_with(lambda model, x: None, np.ones((4, 2)))
+
+
 def test_digests_tell_values_apart_and_equal_ones_together(tmp_path):
     array = np.arange(12.0).reshape(3, 4)
     np.save(tmp_path / "x.npy", array)
@@ -275,6 +299,7 @@ def test_digests_tell_values_apart_and_equal_ones_together(tmp_path):
 
     assert digest_of(array) == digest_of(array.copy(order="F")) == digest_of(on_disk)
     others = [array.astype("float32"), array.T, array + 1e-12, array.tolist(), 5, "5", 5.0, None, True]
+    others += [{"a": array}, {"a": 1}, keras.optimizers.Adam(), keras.optimizers.Adam(2e-3), keras, np]
     others += [functools.partial(min, 1), functools.partial(min, 2), min, np.random.default_rng, [], {}]
     assert len({digest_of(value) for value in [array, *others]}) == len(others) + 1
     nested: list = []
