@@ -28,7 +28,7 @@ class Block:
     Attributes:
         key: where the layer stands, such as "encoder/dense"; no two blocks have the same.
         name: the name of the layer.
-        operation: what it does, in words, such as "max-pooling 2×2".
+        operation: what it does, in words, such as "max-pooling" with its window.
         details: its activation, and layers folded into it that keep its shape, such as dropout.
         shapes: of one sample, for every output.
         n_weights: all of them, trained or not.
@@ -88,8 +88,9 @@ def read_architecture(model: keras.Model) -> list[Block]:
 def _joined(model: keras.Model) -> keras.Model:
     """Return one model for a subclassed one that consists of an encoder and a decoder."""
     parts = [getattr(model, name, None) for name in ("encoder", "decoder")]
-    if all(isinstance(part, keras.Model) and part.built for part in parts):
-        return keras.Sequential([keras.Input(parts[0].input_shape[1:]), *parts], name=model.name)
+    known = [part for part in parts if isinstance(part, keras.Model) and part.built]
+    if len(known) == 2:
+        return keras.Sequential([keras.Input(known[0].input_shape[1:]), *known], name=model.name)
     raise ValueError(
         f"the layers of {model.name!r} do not know their shapes or their order: begin a Sequential with "
         "keras.Input(shape), and draw a subclassed model by its parts, such as model.encoder."
@@ -97,7 +98,11 @@ def _joined(model: keras.Model) -> keras.Model:
 
 
 def _is_functional(model: object) -> bool:
-    return isinstance(model, keras.Model) and hasattr(model, "operations") and not isinstance(model, keras.Sequential)
+    return (
+        isinstance(model, keras.Model)
+        and hasattr(model, "operations")
+        and not isinstance(model, keras.Sequential)
+    )
 
 
 def _part_of(name: str, above: str = "") -> str:
@@ -183,11 +188,15 @@ class _Reader:
         if not nested and isinstance(layer, keras.layers.InputLayer):
             return sources
         given = layer.output
-        shapes = tuple(tuple(one.shape[1:]) for one in (given if isinstance(given, list | tuple) else [given]))
+        shapes = tuple(
+            tuple(one.shape[1:]) for one in (given if isinstance(given, list | tuple) else [given])
+        )
         weights = layer.count_params() if isinstance(layer, keras.layers.Layer) else 0
         operation = re.sub(r"[\W\d_]+$", "", layer.name).replace("_", " ") if is_box else operation_of(layer)
         details = (f"{len(layer.layers)} layers",) if is_box else activation_of(layer)
-        block = Block(key, layer.name, operation, details, shapes, weights, part, tuple(sources), is_box=is_box)
+        block = Block(
+            key, layer.name, operation, details, shapes, weights, part, tuple(sources), is_box=is_box
+        )
         self.blocks.append(block)
         return [key]
 
@@ -252,11 +261,15 @@ def _with_parts(blocks: list[Block]) -> list[Block]:
     named = {block.part for block in blocks if block.part}
     if "encoder" in named:
         return [
-            replace(block, part="code") if block.part == "encoder" and _leaves_encoder(block, blocks) else block
+            replace(block, part="code")
+            if block.part == "encoder" and _leaves_encoder(block, blocks)
+            else block
             for block in blocks
         ]
     inputs = {block.key for block in blocks if block.is_input}
-    damages = {b.key for b in blocks if set(b.inputs) <= inputs and b.operation.startswith(("noise", "dropout"))}
+    damages = {
+        b.key for b in blocks if set(b.inputs) <= inputs and b.operation.startswith(("noise", "dropout"))
+    }
     layers = [block for block in blocks if not block.is_input and block.key not in damages]
     if named or len(layers) < 2 or layers[-1].shape != blocks[0].shape:
         return blocks
@@ -276,7 +289,7 @@ def _with_parts(blocks: list[Block]) -> list[Block]:
 
 
 def _leaves_encoder(block: Block, blocks: list[Block]) -> bool:
-    """Say whether an encoder gives this block: the decoder, or nobody, takes it, and nothing in the encoder."""
+    """Say whether an encoder gives this block: nothing inside the encoder takes it."""
     takers = [other for other in blocks if block.key in other.inputs]
     return all(taker.part != "encoder" for taker in takers)
 

@@ -1,27 +1,24 @@
 """Diagrams of networks, drawn from the Keras model itself: layers to scale, shapes written on.
 
-In a page the drawing is inline SVG that takes the page's colours, light or dark, and it has two forms, of which
-a narrow screen shows the one that runs down. Print gets the drawing in colours of its own, and a terminal words.
+In a page the drawing is inline SVG that takes the page's colours, light or dark. It has two forms, of which a
+narrow screen shows the one that runs down. Print gets one form in colours of its own, and a terminal words.
 Nothing here computes with a model.
 """
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, tostring
 
 import keras
 
-from dae_utils.show import svg
 from dae_utils.show.architecture import Block, read_architecture
 from dae_utils.show.layout import PHONE_WIDTH, caption_lines, draw_across, draw_down, shape_words
 from dae_utils.show.phrases import translate
 
 __all__ = ["NetworkDiagram", "network_diagram"]
 
-# The variables are those of the book's theme, then of JupyterLab. MyST-NB's theme puts a light plate below HTML
-# outputs in the dark; the diagram needs none.
+# The variables are those of the book's theme, then of JupyterLab. In the dark, the theme puts a light plate
+# below outputs in HTML; the diagram needs none.
 _STYLE = """
 .network-diagram{container-type:inline-size;max-width:100%;
 color:var(--pst-color-text-base,var(--jp-content-font-color1,inherit));
@@ -38,7 +35,7 @@ fill:var(--pst-color-text-base,var(--jp-content-font-color1,currentColor))}
 .network-diagram .net-quiet{fill:var(--pst-color-text-muted,var(--jp-content-font-color2,currentColor))}
 .network-diagram .net-line{stroke:var(--pst-color-text-muted,var(--jp-content-font-color2,currentColor))}
 .network-diagram .net-head{fill:var(--pst-color-text-muted,var(--jp-content-font-color2,currentColor))}
-.bd-content div.cell_output .text_html:has(.network-diagram){background:none!important;padding:0}
+.bd-content div.cell_output .text_html:has(.network-diagram){background:none!important;padding:0!important}
 @media print{html .network-diagram,html[data-theme=dark] .network-diagram{
 --net-encoder:#0072B2;--net-code:#00795A;--net-decoder:#B34700;--net-plain:#5F6368}}
 """
@@ -86,7 +83,7 @@ class NetworkDiagram:
         return f'<div class="network-diagram">{"".join(_markup(drawing) for drawing in drawings)}</div>'
 
     def _repr_svg_(self) -> str:
-        """Return the drawing on its own, for print: the form that runs across, if a page is wide enough for it."""
+        """Return the drawing on its own, for print: across where paper is wide enough, else down."""
         drawing = draw_across(self.blocks, self.title)
         if float(drawing.attrib["width"]) * _LEAST_SCALE > 640:
             drawing = draw_down(self.blocks, self.title)
@@ -132,8 +129,16 @@ def _markup(drawing: Element) -> str:
 def _describe(blocks: list[Block], name: str) -> str:
     """Return the alternative text: every layer in order with its shape, by parts."""
     sentences = [translate("Diagram of the network") + f" {name}."]
-    for part, members in (("input", None), ("", ""), ("encoder", "encoder"), ("code", "code"), ("decoder", "decoder")):
-        found = [b for b in blocks if (b.is_input if members is None else b.part == members and not b.is_input)]
+    for part, members in (
+        ("input", None),
+        ("", ""),
+        ("encoder", "encoder"),
+        ("code", "code"),
+        ("decoder", "decoder"),
+    ):
+        found = [
+            b for b in blocks if (b.is_input if members is None else b.part == members and not b.is_input)
+        ]
         if not found:
             continue
         layers = "; ".join(_layer_words(block) for block in found)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["FOLDABLE", "activation_of", "operation_of"]
+__all__ = ["FOLDABLE", "TIMES", "activation_of", "operation_of"]
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 _ACTIVATIONS = {
     "relu": "ReLU",
@@ -20,14 +22,29 @@ _ACTIVATIONS = {
 
 # Layers that an expert would not count: they keep the shape of what comes before them. First words of them.
 FOLDABLE = frozenset(
-    {"dropout", "dropout,", "noise", "batch", "layer", "ReLU", "ELU", "GELU", "SiLU", "SELU", "leaky", "sigmoid", "tanh", "softmax"}
+    {
+        "dropout",
+        "dropout,",
+        "noise",
+        "batch",
+        "layer",
+        "ReLU",
+        "ELU",
+        "GELU",
+        "SiLU",
+        "SELU",
+        "leaky",
+        "sigmoid",
+        "tanh",
+        "softmax",
+    }
 )
 
 
 def _size(value: Any) -> str:
-    """Return the sides of a window, such as 3×3."""
+    """Return the sides of a window, such as 3 by 3, as one word."""
     sides = value if isinstance(value, list | tuple) else (value,)
-    return "×".join(str(side) for side in sides)
+    return TIMES.join(str(side) for side in sides)
 
 
 def _convolution(words: str) -> Callable[[Any], str]:
@@ -52,7 +69,7 @@ _OPERATIONS: dict[str, Callable[[Any], str]] = {
     "Reshape": _fixed("reshape"),
     "Dropout": lambda layer: f"dropout {layer.rate:g}",
     "SpatialDropout2D": lambda layer: f"dropout {layer.rate:g}",
-    "GaussianNoise": lambda layer: f"noise σ = {layer.stddev:g}",
+    "GaussianNoise": lambda layer: f"noise \N{GREEK SMALL LETTER SIGMA} = {layer.stddev:g}",
     "GaussianDropout": lambda layer: f"dropout, Gaussian {layer.rate:g}",
     "BatchNormalization": _fixed("batch normalisation"),
     "LayerNormalization": _fixed("layer normalisation"),

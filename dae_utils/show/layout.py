@@ -1,4 +1,4 @@
-"""Where the layers of a network stand in a diagram, and the diagram drawn: across for a page, down for a phone.
+"""Where the layers of a network stand in a diagram, and the drawing: across a page, or down a phone.
 
 Sizes are to scale: the length of a bar is the number of values, the sides of a block of feature maps are
 their height and width, its depth the number of channels. Nothing here reads a model.
@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from dae_utils.show import svg
 from dae_utils.show.architecture import Block
+from dae_utils.show.layer_words import TIMES
 from dae_utils.show.phrases import translate
 
 __all__ = ["caption_lines", "draw_across", "draw_down", "shape_words"]
@@ -22,7 +23,7 @@ _BAR = 14.0
 
 @dataclass
 class _Cell:
-    """A block with its size on the page and its place: the corner of its shape, whose front starts `slant` below."""
+    """A block, the size of its shape on the page, and its place; a slab has its front `slant` below."""
 
     block: Block
     along: float
@@ -37,14 +38,16 @@ class _Cell:
 
 
 def shape_words(block: Block) -> str:
-    """Return the shape of one sample, such as 28×28×32; every output of a layer that has several."""
-    shapes = dict.fromkeys("×".join("?" if n is None else str(n) for n in shape) or "1" for shape in block.shapes)
+    """Return the shape of one sample, such as 28 by 28 by 32; of every output of a layer that has several."""
+    shapes = dict.fromkeys(
+        TIMES.join("?" if n is None else str(n) for n in shape) or "1" for shape in block.shapes
+    )
     return ", ".join(shapes)
 
 
 def caption_lines(block: Block) -> list[str]:
     """Return what a layer does, and its activation, in the reader's language."""
-    operation = translate(block.operation) + (f" ({block.repeats}×)" if block.repeats > 1 else "")
+    operation = translate(block.operation) + (f" ({block.repeats}{TIMES})" if block.repeats > 1 else "")
     return [operation, *map(translate, block.details)]
 
 
@@ -101,12 +104,17 @@ def _words(cell: _Cell, column: list[Block], several_inputs: bool, width: float)
     named = len(column) > 1 or (block.is_input and several_inputs)
     lines = [translate(block.name.replace("_", " "))] if named and not block.is_box else []
     words = [] if block.is_input and named else caption_lines(block)
-    return [shape_words(block), *lines, *(line for text in words for line in svg.wrapped(text, width, _LETTERS))]
+    return [
+        shape_words(block),
+        *lines,
+        *(line for text in words for line in svg.wrapped(text, width, _LETTERS)),
+    ]
 
 
 def _lines_width(lines: list[str]) -> float:
     return max(
-        svg.text_width(line, _LETTERS if number else 1.16 * _SHAPE_LETTERS) for number, line in enumerate(lines)
+        svg.text_width(line, _LETTERS if number else 1.16 * _SHAPE_LETTERS)
+        for number, line in enumerate(lines)
     )
 
 
@@ -204,7 +212,12 @@ def draw_across(blocks: list[Block], title: str | None = None) -> Element:
     skips = _skips(rows)
     top = _add_title(canvas, title, total)
     inside = top + (24 if regions else 4)
-    tallest = max(sum(cell.height + _LINE * len(cell.lines) + 20 for cell in cells) - 20 if len(cells) > 1 else cells[0].height for cells in rows)
+    tallest = max(
+        sum(cell.height + _LINE * len(cell.lines) + 20 for cell in cells) - 20
+        if len(cells) > 1
+        else cells[0].height
+        for cells in rows
+    )
     has_code = any(block.part == "code" for block in blocks)
     middle = inside + 10 * len(skips) + (18 if has_code else 4) + tallest / 2
     single = max((cells[0].height for cells in rows if len(cells) == 1), default=0.0)
@@ -318,7 +331,10 @@ def draw_down(blocks: list[Block], title: str | None = None) -> Element:
             share = PHONE_WIDTH / len(cells)
             width = PHONE_WIDTH - beside - 6 if alone else share - 10
             texts = _words(cell, column, several, width)
-            cell.lines = [texts[0], *svg.wrapped(", ".join(_sentence(cell.block, column, several)), width, _LETTERS)]
+            cell.lines = [
+                texts[0],
+                *svg.wrapped(", ".join(_sentence(cell.block, column, several)), width, _LETTERS),
+            ]
             text_height = _LINE * len(cell.lines) + 2
             height = max(cell.height, text_height) if alone else cell.height + text_height
             middle = centre + 56 * _is_side(cells, number) if alone else share * (place + 0.5)
@@ -333,7 +349,9 @@ def draw_down(blocks: list[Block], title: str | None = None) -> Element:
     for lane, (_, source, _, target) in enumerate(skips):
         x = 10 + 6 * (lane % 3)
         heights = [c.y + c.height / 2 for c in (source, target)]
-        svg.add_arrow(canvas, [(source.x - 2, heights[0]), (x, heights[0]), (x, heights[1]), (target.x - 1, heights[1])])
+        svg.add_arrow(
+            canvas, [(source.x - 2, heights[0]), (x, heights[0]), (x, heights[1]), (target.x - 1, heights[1])]
+        )
     for cells in rows:
         for cell in cells:
             _draw_shape(canvas, cell)

@@ -1,12 +1,12 @@
 """The words of figures and diagrams in another language, without a change to any cell.
 
-``DAE_LANGUAGE`` names the language, such as ``zh``; empty or ``en`` is English, which needs no table. A table is
-a JSON file beside this module, ``languages/<language>.json``, or in the folder that ``DAE_LANGUAGE_DIR`` names::
+``DAE_LANGUAGE`` names the language, such as ``zh``; empty or ``en`` is English, which needs no table. A table
+is ``languages/<language>.json`` beside this module, or in the folder that ``DAE_LANGUAGE_DIR`` names::
 
     {"fonts": ["Noto Sans CJK SC"],
      "phrases": {"epoch": "轮", "threshold {}": "阈值 {}", "{} of {} images": "{1} 张图像中的 {0} 张"}}
 
-A number inside a phrase is written ``{}``; a translation may give the numbers another order by ``{0}``, ``{1}``.
+A number inside a phrase is ``{}``; a translation may give the numbers another order by ``{0}``, ``{1}``.
 What the table lacks is drawn in English and remembered, so that a test can ask what is missing. Nothing here
 translates the text of a page: that is the work of gettext.
 """
@@ -114,7 +114,9 @@ def current_table() -> PhraseTable | None:
 def _load(folder: str, language: str) -> PhraseTable:
     path = Path(folder) / f"{language}.json"
     if not re.fullmatch(r"[A-Za-z_-]+", language) or not path.is_file():
-        raise ValueError(f"DAE_LANGUAGE is {language!r}, but {path} is missing: add it, or unset it for English.")
+        raise ValueError(
+            f"DAE_LANGUAGE is {language!r}, but {path} is missing: add it, or unset it for English."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return PhraseTable(content["phrases"], content.get("fonts", ()))

@@ -1,7 +1,7 @@
 """Shapes and words of a diagram as elements of SVG.
 
 Written with the standard library's ElementTree, which escapes every text: a layer may have any name. Colours
-are attributes, so that a drawing can stand on its own in print; in a page, the classes take the page's colours.
+are attributes, so that a drawing can stand alone in print; in a page, its classes take the page's colours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ import re
 import unicodedata
 from xml.etree.ElementTree import Element, SubElement
 
-__all__ = ["PRINT_COLOURS", "add_arrow", "add_bar", "add_box", "add_fan", "add_slab", "add_text", "group", "text_width", "wrapped"]
+__all__ = [
+    "PRINT_COLOURS",
+    "add_arrow",
+    "add_bar",
+    "add_box",
+    "add_fan",
+    "add_slab",
+    "add_text",
+    "group",
+    "text_width",
+    "wrapped",
+]
 
 # On white paper; the style sheet in `diagrams` has the same for pages, light and dark.
 PRINT_COLOURS = {"encoder": "#0072B2", "code": "#00795A", "decoder": "#B34700", "": "#5F6368"}
@@ -77,7 +88,9 @@ def _polygon(parent: Element, points: list[tuple[float, float]], **attributes: s
 _FACE = {"fill": "currentColor", "stroke": "currentColor", "stroke-width": "1.2", "stroke-linejoin": "round"}
 
 
-def add_bar(parent: Element, x: float, y: float, width: float, height: float, *, dashed: bool = False) -> None:
+def add_bar(
+    parent: Element, x: float, y: float, width: float, height: float, *, dashed: bool = False
+) -> None:
     """Add a layer of values in a row: a bar whose length is their number."""
     attributes = {"x": number(x), "y": number(y), "width": number(width), "height": number(height), "rx": "2"}
     look = {**_FACE, "fill-opacity": "0.45"}
