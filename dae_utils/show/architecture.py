@@ -297,7 +297,7 @@ def _leaves_encoder(block: Block, blocks: list[Block]) -> bool:
 def _narrowest(first: Block, layers: list[Block]) -> Block | None:
     """Return the code of a network that does not name it, or None for one that is no autoencoder.
 
-    It is a hidden layer called "code", the last of the narrowest ones, or without a narrow one the middle.
+    It is a hidden layer called "code", the first of the narrowest ones, or without a narrow one the middle.
     """
     hidden = layers[:-1]
     for block in hidden:
@@ -306,9 +306,9 @@ def _narrowest(first: Block, layers: list[Block]) -> Block | None:
     least = min(block.size for block in hidden)
     if least >= first.size:
         # Wider than its input, or with connections around the middle: only a plain chain has a middle.
-        is_chain = all(len(block.inputs) == 1 for block in hidden)
+        is_chain = all(len(block.inputs) == 1 for block in layers)
         return hidden[len(hidden) // 2] if is_chain else None
-    return next(block for block in reversed(hidden) if block.size == least)
+    return next(block for block in hidden if block.size == least)
 
 
 def _ancestors(block: Block, by_key: dict[str, Block]) -> set[str]:

@@ -157,6 +157,16 @@ def _label_peaks(
     ):
         centre, ink = (left + right) / 2, text_colour(colour)
         ax.text(centre, low * scale, label, transform=ax.transAxes, color=ink, ha="center", va="bottom")
+    if threshold is not None:
+        ax.annotate(
+            "threshold",
+            xy=(threshold, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+        )
 
 
 def _label_box(
@@ -213,7 +223,7 @@ def draw_roc(
     for number, (name, given) in enumerate(values.items()):
         false_alarms, found, _ = roc_curve(truth, given)
         label = f"{name}: AUROC {roc_auc_score(truth, given):.3f}"
-        style = ["-", "--", "-.", (0, (1, 1))][number]
+        style = ["-", "--", "-.", ":"][number]
         (line,) = ax.plot(100 * false_alarms, 100 * found, linestyle=style, linewidth=1.8, label=label)
         if thresholds is not None and name in thresholds:
             alarm = given > thresholds[name]

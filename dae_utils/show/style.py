@@ -77,6 +77,7 @@ def use_book_style() -> None:
         ValueError: there is no table of that language, or none of its fonts is installed.
     """
     set_defaults()
+    plt.rcParams["svg.hashsalt"] = "deep autoencoders"  # a second run gives the same names inside a file
     table = current_table()
     if table is not None and table.fonts:
         plt.rcParams["font.family"] = ["DejaVu Sans", *installed_fonts(table)]

@@ -73,6 +73,8 @@ def wrapped(words: str, width: float, size: float = 12) -> list[str]:
     """Return the lines of words that fit a width, broken at spaces, not before "2" or "= 0.3"."""
     lines: list[str] = []
     for word in re.split(r"\s+(?!=|[\d.,]+(?:\s|$))(?<!=\s)", words.strip()):
+        if not word:
+            continue
         if lines and text_width(f"{lines[-1]} {word}", size) <= width:
             lines[-1] += f" {word}"
         else:
