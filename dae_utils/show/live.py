@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,8 +45,8 @@ class LiveFile:
         input_shape: the shape of one sample, or () without layers.
     """
 
-    layers: list[dict]
-    arrays: dict[str, NDArray]
+    layers: list[dict[str, Any]]
+    arrays: dict[str, NDArray[Any]]
     numbers: dict[str, float]
     texts: dict[str, str]
     input_shape: tuple[int, ...]
@@ -106,8 +107,9 @@ def export(
         content["layers"] = [_described(layer) for layer in _chain(model)]
         content["input_shape"] = [int(size) for size in model.input_shape[1:]]
     content["arrays"] = {key: _packed(key, np.asarray(value)) for key, value in (arrays or {}).items()}
-    content["numbers"] = {key: float(value) for key, value in (numbers or {}).items()}
-    if not np.isfinite(list(content["numbers"].values())).all():
+    given = {key: float(value) for key, value in (numbers or {}).items()}
+    content["numbers"] = given
+    if not np.isfinite(list(given.values())).all():
         raise ValueError(f"{name}: a number is not finite.")
     content["texts"] = dict(texts or {})
     if folder is None:
@@ -156,7 +158,7 @@ def keras_model(live: LiveFile) -> keras.Model:
     return model
 
 
-def _layer_of(described: Mapping) -> layers.Layer:
+def _layer_of(described: Mapping[str, Any]) -> layers.Layer:
     kind = described["kind"]
     if kind == "flatten":
         return layers.Flatten()
@@ -171,8 +173,8 @@ def _layer_of(described: Mapping) -> layers.Layer:
     return make(filters, shape[:2], strides=strides, padding="same", activation=activation)
 
 
-def _finite(model: keras.Model) -> list[NDArray]:
-    weights = model.get_weights()
+def _finite(model: keras.Model) -> list[NDArray[Any]]:
+    weights: list[NDArray[Any]] = model.get_weights()
     if not all(np.isfinite(array).all() for array in weights):
         raise ValueError("The model has weights that are not finite: train it again.")
     return weights
@@ -210,7 +212,7 @@ def _described(layer: layers.Layer) -> dict[str, object]:
     return described | {"weights": _packed("weights", kernel), "bias": _packed("bias", bias)}
 
 
-def _packed(name: str, array: NDArray) -> dict[str, object]:
+def _packed(name: str, array: NDArray[Any]) -> dict[str, object]:
     if array.dtype.name not in _DTYPES:
         raise ValueError(f"{name} is {array.dtype}; convert it to one of {', '.join(_DTYPES)}.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -220,7 +222,7 @@ def _packed(name: str, array: NDArray) -> dict[str, object]:
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
-def _unpacked(packed: Mapping) -> NDArray:
+def _unpacked(packed: Mapping[str, Any]) -> NDArray[Any]:
     dtype = np.dtype(packed["dtype"]).newbyteorder("<")
     flat = np.frombuffer(base64.b64decode(packed["data"]), dtype)
     return flat.reshape(packed["shape"]).astype(packed["dtype"])

@@ -1,4 +1,4 @@
-"""Figures: what is drawn is the data, where it is drawn, and what is refused."""
+"""Figures by their old path: what is drawn is the data, where it is drawn, and what is refused."""
 
 from itertools import pairwise
 
@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import StepPatch
 
+from dae_utils import plots
 from dae_utils.evaluation.metrics import Interval
-from dae_utils.show import figures as plots
 
 
 @pytest.fixture(autouse=True)
