@@ -27,12 +27,9 @@ from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from dae_utils.detection.thresholds import ConformalThreshold
-from dae_utils.validation import check_fraction, check_scores
+from dae_utils.validation import Samples, check_fraction, check_scores
 
 __all__ = ["AnomalyDetector", "RandomState", "Samples", "flat"]
-
-# Checked samples, shape (n, ...): float32 or float64.
-Samples = NDArray[np.floating[Any]]
 
 # What scikit-learn takes as `random_state`.
 RandomState = int | np.random.RandomState | None
