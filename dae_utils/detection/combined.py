@@ -62,7 +62,7 @@ def combine_scores(
 def _standardised(
     new: NDArray[np.float64], normal: NDArray[np.float64], scale: str, number: int
 ) -> NDArray[np.float64]:
-    """Return `new` in standard deviations of `normal` from its mean; `number` names the detector in errors."""
+    """Return `new` in standard deviations of `normal` from its mean; errors give the detector's `number`."""
     if scale == "log":
         if min(new.min(), normal.min()) < 0:
             raise ValueError(
@@ -94,8 +94,8 @@ class CalibratedSum(AnomalyDetector):
             held out a second time). None takes `PCADetector()` and `NeighbourDetector()`.
         scale: "log" or "linear", see `combine_scores`; "linear" where a detector gives negative scores, as
             `OneClassSVM` does.
-        scale_share: share of the samples to learn from that sets the scale instead, when `fit` gets no samples
-            for that purpose; between 0 and 1.
+        scale_share: share of the samples to learn from that sets the scale instead, when `fit` gets no
+            samples for that purpose; between 0 and 1.
         false_alarm_rate, held_out_share, random_state: see `AnomalyDetector`.
 
     Attributes:

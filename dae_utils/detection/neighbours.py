@@ -23,10 +23,10 @@ _VALUES_AT_ONCE = 8 * 2**20
 class NeighbourIndex:
     """Points, shape (m, values), and the mean Euclidean distance of queries to the nearest few of them.
 
-    scikit-learn finds the neighbours in float64. In many dimensions it does so by |q|^2 - 2 q.p + |p|^2, which
-    is exact to some 1e-16 of the squared *length* of a point, and so not for a near one: of a point and
-    itself it may find 1e-8. Points and queries are therefore centred first, and the distances of the
-    neighbours found are computed anew from the differences.
+    scikit-learn finds the neighbours in float64. In many dimensions it does so by |q|^2 - 2 q.p + |p|^2,
+    which is exact to some 1e-16 of the squared *length* of a point, and so not for a near one: between a
+    point and itself it may find 1e-8. Points and queries are therefore centred first, and the distances of
+    the neighbours found are computed anew from the differences.
 
     Args:
         points: shape (m, values).
