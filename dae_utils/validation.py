@@ -62,7 +62,8 @@ def check_batch(x: ArrayLike, name: str = "x", sample_shape: tuple[int, ...] | N
         sample_shape: the shape that one sample must have; None accepts any.
 
     Returns:
-        `x` itself when it is float32 or float64, else a copy in the smaller of the two that holds its numbers.
+        `x` itself when it is float32 or float64, else a copy in the smaller of the two that holds all numbers
+        of its type.
 
     Raises:
         ValueError: not numeric, empty, no batch axis, NaN or infinite, or a wrong sample shape.

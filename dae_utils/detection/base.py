@@ -59,7 +59,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         random_state: decides which samples are held out, and all else that is random in a detector.
 
     Attributes:
-        threshold_: an anomaly score above it raises an alarm.
+        threshold_: an anomaly score above it raises an alarm. It is the one of `conformal_`, higher by what a
+            score may be off by rounding (a billionth, for a network in float32 four in ten million), so that
+            a sample at the threshold gets the same verdict in every batch. That makes no alarm more likely.
         offset_: minus the threshold, as scikit-learn has it.
         conformal_: the `ConformalThreshold` behind them, with its guarantee and p-values.
         sample_shape_: shape of one sample.
@@ -212,9 +214,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
             raise TypeError(f"{path} holds a {type(detector).__name__}, not a {cls.__name__}.")
         return detector
 
+    def _rounding(self) -> float:
+        """Return by what part of itself a score may change with the batch that its sample is in."""
+        return 1e-9
+
     def _set_threshold(self, X: Samples, false_alarm_rate: float) -> None:
-        self.conformal_ = ConformalThreshold(false_alarm_rate).fit(self._checked_scores(X))
-        self.threshold_ = self.conformal_.threshold_
+        scores = self._checked_scores(X)
+        self.conformal_ = ConformalThreshold(false_alarm_rate).fit(scores)
+        exact = self.conformal_.threshold_
+        self.threshold_ = exact + self._rounding() * max(abs(exact), float(np.median(np.abs(scores))))
         self.offset_ = -self.threshold_
 
     def _checked_scores(self, X: Samples) -> NDArray[np.float64]:

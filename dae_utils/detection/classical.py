@@ -81,8 +81,9 @@ class PCADetector(AnomalyDetector):
         self.n_components_ = int(n_components)
 
     def _score(self, X: Samples) -> NDArray[np.float64]:
-        X = flat(X).astype(np.float64, copy=False)
-        return reconstruction_error(X, self._pca.inverse_transform(self._pca.transform(X)))
+        # Written out, because scikit-learn's inverse transformation refuses codes without a component.
+        X, axes = flat(X), self._pca.components_
+        return reconstruction_error(X, (X - self._pca.mean_) @ axes.T @ axes + self._pca.mean_)
 
 
 class MahalanobisDetector(AnomalyDetector):

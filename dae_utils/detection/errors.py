@@ -52,7 +52,8 @@ def reconstruction_error(
     error = np.square(error, out=error) if kind == "squared" else np.abs(error, out=error)
     error = flat(error)
     if mask is None:
-        return error.mean(axis=1, dtype=np.float64)
+        mean: NDArray[np.float64] = error.mean(axis=1, dtype=np.float64)
+        return mean
 
     counts = flat(_check_mask(mask, x.shape))
     counted = counts.sum(axis=1)
@@ -62,7 +63,8 @@ def reconstruction_error(
             f"mask leaves nothing to count in {len(empty)} samples (the first is number {empty[0]}); "
             "leave those samples out or correct their mask."
         )
-    return error.sum(axis=1, where=counts, dtype=np.float64) / counted
+    means: NDArray[np.float64] = error.sum(axis=1, where=counts, dtype=np.float64) / counted
+    return means
 
 
 def _check_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -99,7 +101,8 @@ def binary_cross_entropy(x: ArrayLike, reconstruction: ArrayLike) -> NDArray[np.
     # float32 on purpose: what a saturated pixel costs depends on the precision of 1 - 1e-7.
     probability = np.clip(reconstruction, np.float32(_KERAS_EPSILON), np.float32(1 - _KERAS_EPSILON))
     loss = -(x * np.log(probability) + (1 - x) * np.log(1 - probability))
-    return flat(loss).mean(axis=1, dtype=np.float64)
+    mean: NDArray[np.float64] = flat(loss).mean(axis=1, dtype=np.float64)
+    return mean
 
 
 def cross_entropy_floor(x: ArrayLike) -> float:

@@ -13,7 +13,7 @@ from sklearn.covariance import LedoitWolf
 
 from dae_utils.detection.base import AnomalyDetector, RandomState
 from dae_utils.detection.neighbours import NeighbourIndex
-from dae_utils.detection.own_network import OwnNetwork
+from dae_utils.detection.own_network import FLOAT32_ROUNDING, OwnNetwork
 from dae_utils.networks.inner import Network, codes
 from dae_utils.validation import Samples, check_count
 
@@ -36,6 +36,9 @@ class _LatentDetector(AnomalyDetector):
 
     def _codes(self, X: Samples) -> NDArray[np.float64]:
         return self._own.encode(X) if self._own else codes(self.network_, X)
+
+    def _rounding(self) -> float:
+        return super()._rounding() if self._own else FLOAT32_ROUNDING
 
 
 class LatentMahalanobis(_LatentDetector):

@@ -19,7 +19,10 @@ from dae_utils.networks.float64 import DenseCopy
 from dae_utils.training import fit
 from dae_utils.validation import Samples, check_count
 
-__all__ = ["OwnNetwork"]
+__all__ = ["FLOAT32_ROUNDING", "OwnNetwork"]
+
+# Relative rounding of the score of a network that Keras runs, which depends on the batch: a few last digits.
+FLOAT32_ROUNDING = 4e-7
 
 _HIDDEN_SIZE = 64
 _MOST_CODE_VALUES = 32
@@ -30,8 +33,8 @@ _ROWS_AT_ONCE = 4096
 class OwnNetwork:
     """A dense autoencoder (values, 64, code, 64, values) trained on samples of any shape and scale.
 
-    The samples are shifted by the mean and divided by the standard deviation of all their values together: one
-    common scale. A network needs values of about 1. Standardising each value by itself would blow up the
+    The samples are shifted by the mean and divided by the standard deviation of all their values together:
+    one common scale. A network needs values of about 1. Standardising each value by itself would blow up the
     noise of values that hardly vary, such as the pixels at the edge of an image; for a table whose columns
     have different units, put a `StandardScaler` before the detector in a `Pipeline`.
 
@@ -86,10 +89,7 @@ class OwnNetwork:
     def __call__(self, X: Samples) -> NDArray[np.float64]:
         """Return the reconstruction of samples, shape (n, ...), in their own units."""
         pieces = [self._decoder(self._encoder(self.scaled(piece))) for piece in _pieces(X)]
-        reconstruction: NDArray[np.float64] = (
-            np.concatenate(pieces).reshape(X.shape) * self.scale + self.shift
-        )
-        return reconstruction
+        return np.concatenate(pieces).reshape(X.shape) * self.scale + self.shift
 
     def encode(self, X: Samples) -> NDArray[np.float64]:
         """Return the codes of samples, shape (n, ...), as shape (n, code values)."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
 from dae_utils.detection.base import AnomalyDetector, RandomState, flat
-from dae_utils.detection.own_network import OwnNetwork
+from dae_utils.detection.own_network import FLOAT32_ROUNDING, OwnNetwork
 from dae_utils.networks.inner import Network, encoder_activations, predict_in_batches, reconstruct
 from dae_utils.validation import Samples, check_choice, check_count, check_fraction
 
@@ -132,6 +132,9 @@ class PathwayScore(AnomalyDetector):
                 d = (d - self._mean) @ self._projection
             scores.append(np.einsum("ij,ij->i", d, d, dtype=np.float64))
         return np.concatenate(scores)
+
+    def _rounding(self) -> float:
+        return super()._rounding() if self._own else FLOAT32_ROUNDING
 
     def _find_activations(self) -> Network:
         if self.activations is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dae_utils.detection.base import AnomalyDetector, RandomState
 from dae_utils.detection.errors import reconstruction_error
-from dae_utils.detection.own_network import OwnNetwork
+from dae_utils.detection.own_network import FLOAT32_ROUNDING, OwnNetwork
 from dae_utils.networks.inner import Network, reconstruct
 from dae_utils.validation import Samples, check_choice
 
@@ -65,3 +65,6 @@ class ReconstructionDetector(AnomalyDetector):
     def _score(self, X: Samples) -> NDArray[np.float64]:
         reconstruction = self._own(X) if self._own else reconstruct(self.network_, X)
         return reconstruction_error(X, reconstruction, kind=self.kind)
+
+    def _rounding(self) -> float:
+        return super()._rounding() if self._own else FLOAT32_ROUNDING

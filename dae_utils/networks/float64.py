@@ -1,8 +1,8 @@
 """A copy of a dense network that computes in float64, with NumPy alone.
 
-Keras computes in float32, where the last digit of a sample's output depends on the batch that the sample is in.
-scikit-learn asks that a score does not, to 1e-7. A network of dense layers is small enough to be computed twice
-as exactly at little cost, on any backend. Nothing here trains, scores or reads data.
+Keras computes in float32, where the last digit of a sample's output depends on the batch that the sample is
+in. scikit-learn asks that a score does not, to 1e-7. A network of dense layers is small enough to be computed
+in float64 at little cost, on any backend. Nothing here trains, scores or reads data.
 """
 
 from __future__ import annotations

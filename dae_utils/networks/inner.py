@@ -6,7 +6,7 @@ Nothing here trains, scores or reads data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from dae_utils.validation import check_batch, check_count, check_same_shape
 __all__ = ["Network", "codes", "encoder_activations", "predict_in_batches", "reconstruct"]
 
 # A Keras model, or any function from a batch to an array or to a list of arrays.
-Network = keras.Model | Callable[[NDArray[Any]], Any]
+Network: TypeAlias = keras.Model | Callable[[NDArray[Any]], Any]
 
 # Layers that rescale what the layer before them computed; they belong to that layer's stage of the encoder.
 _RESCALING_LAYERS = (
@@ -34,8 +34,8 @@ def predict_in_batches(
 ) -> NDArray[Any] | list[NDArray[Any]]:
     """Return what `model` makes of `x`, in inference mode (no dropout, no noise, fixed batch statistics).
 
-    The same numbers as `model.predict`, at less cost for each call. They are those of float32 arithmetic: what
-    comes out for a sample may differ in its last digit (1e-7 of it) with the batch it is in.
+    The same numbers as `model.predict`, at less cost for each call. The arithmetic is float32: what comes out
+    for a sample may differ in its last digit (1e-7 of it) with the batch that the sample is in.
 
     Args:
         model: a Keras model, or any function from a batch to an array (or to a list of arrays).
