@@ -3,20 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
-from scipy.spatial.distance import cdist
-from sklearn.base import clone
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
-from sklearn.ensemble import IsolationForest
-from sklearn.exceptions import NotFittedError
-from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import OneClassSVM
-
-from dae_utils.detection import scoring
 from dae_utils.detection.scoring import (
     CalibratedSum,
     ConformalThreshold,
@@ -35,6 +21,20 @@ from dae_utils.detection.scoring import (
     predict_in_batches,
     reconstruction_error,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial.distance import cdist
+from sklearn.base import clone
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+
+from dae_utils.detection import scoring
 
 layers = keras.layers
 
