@@ -142,8 +142,8 @@ def test_a_share_held_out_sets_the_threshold(detector):
     x = samples(200, 6)
     detector.set_params(held_out_share=0.25, false_alarm_rate=0.1).fit(x)
     assert detector.conformal_.n_held_out_ == 50
-    # Five of the fifty are above: exactly those samples of `x` were not learnt from, so at least they alarm.
-    assert (detector.predict(x) == -1).sum() >= 5
+    # k = 46 of 50: four of the samples held out are above the threshold, so at least these alarm.
+    assert (detector.predict(x) == -1).sum() >= 4
     again = clone(detector).fit(x)
     np.testing.assert_array_equal(again.anomaly_score(x), detector.anomaly_score(x))
     assert again.threshold_ == detector.threshold_
@@ -282,7 +282,8 @@ def test_images_are_flattened(name):
 
 @pytest.mark.parametrize("name", NEED_NO_NETWORK + TRAIN_THEIR_OWN)
 def test_one_common_scale_does_not_change_the_verdicts(name):
-    x, new = samples(200, 6), samples(60, 6, seed=1) * 2 - 0.5
+    x = samples(200, 6)
+    new = np.concatenate([samples(30, 6, seed=1), samples(30, 6, seed=2) * 2 - 0.5])
     plain = clone(DETECTORS[name]).set_params(held_out_share=0.3).fit(x)
     scaled = clone(DETECTORS[name]).set_params(held_out_share=0.3).fit(x * 256.0 - 1024.0)
     verdicts = plain.predict(new)

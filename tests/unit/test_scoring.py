@@ -55,7 +55,7 @@ def test_fit_learns_from_all_and_calibrate_takes_the_rate(name):
 def test_pixels_and_wrong_shapes_are_refused(name):
     old = clone(PAIRS[name][0])
     pixels = np.full((30, 40), 255.0)
-    with pytest.raises(ValueError, match="x_normal holds whole numbers up to 255.* divide by 255"):
+    with pytest.raises(ValueError, match=r"x_normal holds whole numbers up to 255.* divide by 255"):
         old.fit(pixels)
     old.fit(samples(150))
     for use in (old.anomaly_score, old.calibrate):
