@@ -168,7 +168,11 @@ def _described_function(function: Any, parts: tuple[int, ...]) -> object:
     bound_to = getattr(function, "__self__", None)
     name = [getattr(function, "__module__", None), getattr(function, "__qualname__", str(function))]
     described: dict[str, object] = {"function": name}
-    if (name[0] or "").split(".")[0] in {"keras", "dae_utils", "numpy", "scipy"}:
+    library = (name[0] or "").split(".")[0]
+    if library == "keras":
+        # Each backend has a class of its own, in a module of its own.
+        return {"function": [library, function.__name__]}
+    if library in {"dae_utils", "numpy", "scipy"}:
         return described  # by name: a new release of a library is judged by `make verify`
     if bound_to is not None and not isinstance(bound_to, types.ModuleType):
         described["bound to"] = _described(bound_to, parts)

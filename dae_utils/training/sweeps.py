@@ -86,7 +86,7 @@ def sweep(
     taken = {"seed", "seconds", "error"} & {key for settings in combinations for key in settings}
     if taken:
         raise ValueError(
-            f"{', '.join(sorted(taken))} can't be the name of a setting: it is a column of ours."
+            f"{', '.join(sorted(taken))} can't name a setting: it is a column of the table."
         )
     place = Path(folder) / name
     place.mkdir(parents=True, exist_ok=True)
