@@ -85,9 +85,7 @@ def sweep(
         raise ValueError("a sweep needs at least one combination of settings and one seed.")
     taken = {"seed", "seconds", "error"} & {key for settings in combinations for key in settings}
     if taken:
-        raise ValueError(
-            f"{', '.join(sorted(taken))} can't name a setting: it is a column of the table."
-        )
+        raise ValueError(f"{', '.join(sorted(taken))} can't name a setting: it is a column of the table.")
     place = Path(folder) / name
     place.mkdir(parents=True, exist_ok=True)
     code = digest_of(function)
