@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dae_utils import datasets
-from dae_utils.sources import SourceError, check_arrays, data_dir, load_arrays, show_path, show_size
+from dae_utils.data import images as datasets
+from dae_utils.data.sources import SourceError, check_arrays, data_dir, load_arrays, show_path, show_size
 
 MITDB = "mitdb"
 NAMES = (*datasets.SOURCES, MITDB)
@@ -58,7 +58,7 @@ def _fetch(name: str) -> None:
     """Make sure that one data set is in the cache, and say where it came from."""
     if name == MITDB:
         # Imported here, since reading heartbeats takes more packages than the images need.
-        from dae_utils.heartbeats import fetch_mitdb
+        from dae_utils.data.heartbeats import fetch_mitdb
 
         print(f"MIT-BIH: from {fetch_mitdb()}, verified.", flush=True)
     else:
@@ -68,7 +68,7 @@ def _fetch(name: str) -> None:
 def _check(name: str) -> None:
     """Verify one data set and say that it is well."""
     if name == MITDB:
-        from dae_utils.heartbeats import check_mitdb
+        from dae_utils.data.heartbeats import check_mitdb
 
         check_mitdb()
         print("MIT-BIH: verified.", flush=True)

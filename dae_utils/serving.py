@@ -35,7 +35,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from dae_utils.scoring import predict_in_batches
+from dae_utils.networks.inner import predict_in_batches
 from dae_utils.validation import check_count, check_samples, check_unit_interval
 
 __all__ = ["create_app", "main"]
@@ -80,7 +80,10 @@ def create_app(
 
     def encode(images: NDArray[np.float32]) -> NDArray[np.float32]:
         with lock:
-            return predict_in_batches(encoder, images.reshape(-1, *inputs))
+            codes = predict_in_batches(encoder, images.reshape(-1, *inputs))
+            if isinstance(codes, list):
+                raise ValueError("the encoder must give one output, the codes, not several.")
+            return np.asarray(codes, np.float32)
 
     sample = encode(np.zeros((1, *shape), np.float32))
     if sample.ndim != 2 or not np.isfinite(sample).all():
@@ -99,7 +102,9 @@ def create_app(
             "most_images": most_images,
         }
 
-    async def answer(request: Request, work: Callable[[NDArray, Any], dict[str, Any]]) -> dict[str, Any]:
+    async def answer(
+        request: Request, work: Callable[[NDArray[np.float32], Any], dict[str, Any]]
+    ) -> dict[str, Any]:
         body = await _body(request, most_bytes)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         query = request.query_params.get("k")
@@ -113,7 +118,7 @@ def create_app(
 
     @app.post("/encode")
     async def encode_images(request: Request) -> dict[str, Any]:
-        def work(images: NDArray, k: Any) -> dict[str, Any]:
+        def work(images: NDArray[np.float32], k: Any) -> dict[str, Any]:
             if k is not None:
                 raise HTTPException(422, "k belongs to /search; /encode takes none.")
             return {"codes": encode(images).tolist()}
@@ -122,7 +127,7 @@ def create_app(
 
     @app.post("/search")
     async def search(request: Request) -> dict[str, Any]:
-        def work(images: NDArray, k: Any) -> dict[str, Any]:
+        def work(images: NDArray[np.float32], k: Any) -> dict[str, Any]:
             if index is None:
                 raise HTTPException(404, "this server was started without images to search in.")
             k = _number_of_neighbours(k, min(most_neighbours, index.ntotal))
@@ -135,15 +140,16 @@ def create_app(
     return app
 
 
-def _image_shape(inputs: tuple, wanted: Sequence[int] | None) -> tuple[int, ...]:
+def _image_shape(inputs: tuple[int | None, ...], wanted: Sequence[int] | None) -> tuple[int, ...]:
     """Return the shape of one image for an encoder with this input shape."""
-    if None in inputs:
+    sizes = tuple(size for size in inputs if size is not None)
+    if len(sizes) < len(inputs):
         raise ValueError(f"the encoder takes inputs of any size {inputs}; serve one with a fixed size.")
-    if wanted is None and len(inputs) == 1:
-        side = math.isqrt(inputs[0])
-        wanted = (side, side) if side * side == inputs[0] else inputs
-    shape = tuple(wanted or inputs)
-    if math.prod(shape) != math.prod(inputs):
+    if wanted is None and len(sizes) == 1:
+        side = math.isqrt(sizes[0])
+        wanted = (side, side) if side * side == sizes[0] else sizes
+    shape = tuple(wanted or sizes)
+    if math.prod(shape) != math.prod(sizes):
         raise ValueError(f"image_shape {shape} does not fit an encoder that takes {inputs}.")
     return shape
 
@@ -218,7 +224,7 @@ def _from_png(body: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
             f"the picture must be {shape[1]} pixels wide and {shape[0]} high, grey or in colour with 8 bits "
             f"and without transparency; it is {size[0]} by {size[1]}, mode {mode}.",
         )
-    return pixels.reshape(shape).astype(np.float32) / 255
+    return pixels.reshape(shape).astype(np.float32) / np.float32(255)
 
 
 def _checked_images(images: Any, shape: tuple[int, ...], most_images: int) -> NDArray[np.float32]:
@@ -243,8 +249,9 @@ def _checked_images(images: Any, shape: tuple[int, ...], most_images: int) -> ND
 
 def _as_number(text: str | None) -> int | str | None:
     """Return the number that an address gives as text; anything else as it is, to be refused later."""
-    is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 10
-    return int(text) if is_number else text
+    if text is not None and text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    return text
 
 
 def _number_of_neighbours(k: Any, most: int) -> int:

@@ -7,14 +7,18 @@ is wrong with which argument and what to do about it.
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# Checked samples, shape (n, ...): float32 or float64.
+Samples = NDArray[np.floating[Any]]
+
 _DIVIDE = "divide by 255 to bring them into [0, 1], for example x.astype('float32') / 255"
 
 
-def check_numbers(values: ArrayLike, name: str) -> NDArray:
+def check_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
     """Return `values` as a non-empty array of booleans, integers or real numbers, else raise `ValueError`."""
     try:
         array = np.asarray(values)
@@ -28,7 +32,7 @@ def check_numbers(values: ArrayLike, name: str) -> NDArray:
     return array
 
 
-def _check_finite(array: NDArray, name: str) -> None:
+def _check_finite(array: NDArray[Any], name: str) -> None:
     """Raise `ValueError` naming how many samples of `array` hold NaN or infinite values."""
     if array.dtype.kind != "f":
         return
@@ -41,7 +45,7 @@ def _check_finite(array: NDArray, name: str) -> None:
         )
 
 
-def _look_like_pixels(array: NDArray) -> bool:
+def _look_like_pixels(array: NDArray[Any]) -> bool:
     """Whether `array` looks like pixels that became floating point without being scaled.
 
     Measured or standardised values are not all whole numbers, and small counts stay below 128.
@@ -49,8 +53,41 @@ def _look_like_pixels(array: NDArray) -> bool:
     return bool(127 < array.max() <= 255 and array.min() >= 0 and np.all(array == np.rint(array)))
 
 
-def check_samples(x: ArrayLike, name: str = "x", sample_shape: tuple[int, ...] | None = None) -> NDArray:
-    """Return a batch of samples as a floating-point array.
+def check_batch(x: ArrayLike, name: str = "x", sample_shape: tuple[int, ...] | None = None) -> Samples:
+    """Return a batch of samples, any finite numbers, as a floating-point array.
+
+    Args:
+        x: shape (n, ...), n >= 1 samples of at least one value each.
+        name: what the argument is called in an error.
+        sample_shape: the shape that one sample must have; None accepts any.
+
+    Returns:
+        `x` itself when it is float32 or float64, else a copy in the smaller of the two that holds all numbers
+        of its type.
+
+    Raises:
+        ValueError: not numeric, empty, no batch axis, NaN or infinite, or a wrong sample shape.
+    """
+    array = check_numbers(x, name)
+    if array.ndim < 2:
+        raise ValueError(
+            f"{name} has shape {array.shape}; a batch of samples needs shape (n, ...). "
+            f"For one sample write {name}[np.newaxis]."
+        )
+    if sample_shape is not None and array.shape[1:] != tuple(sample_shape):
+        raise ValueError(
+            f"{name} holds samples of shape {array.shape[1:]}, but {tuple(sample_shape)} is expected; "
+            f"reshape it, for example {name}.reshape(-1, {', '.join(map(str, sample_shape))})."
+        )
+    _check_finite(array, name)
+    if array.dtype in (np.float32, np.float64):
+        return array
+    wide = np.result_type(array, np.float32)
+    return array.astype(wide if wide == np.float32 else np.float64)
+
+
+def check_samples(x: ArrayLike, name: str = "x", sample_shape: tuple[int, ...] | None = None) -> Samples:
+    """Return a batch of scaled samples as a floating-point array: `check_batch` that refuses pixels.
 
     Args:
         x: shape (n, ...), n >= 1 samples of at least one value each, floating point. Booleans and integers
@@ -65,32 +102,22 @@ def check_samples(x: ArrayLike, name: str = "x", sample_shape: tuple[int, ...] |
         ValueError: not numeric, empty, no batch axis, NaN or infinite, a wrong sample shape, or whole numbers
             up to 255 (pixels that were not scaled).
     """
-    array = check_numbers(x, name)
-    if array.ndim < 2:
-        raise ValueError(
-            f"{name} has shape {array.shape}; a batch of samples needs shape (n, ...). "
-            f"For one sample write {name}[np.newaxis]."
-        )
-    if sample_shape is not None and array.shape[1:] != tuple(sample_shape):
-        raise ValueError(
-            f"{name} holds samples of shape {array.shape[1:]}, but {tuple(sample_shape)} is expected; "
-            f"reshape it, for example {name}.reshape(-1, {', '.join(map(str, sample_shape))})."
-        )
-    _check_finite(array, name)
-    if array.dtype.kind in "iu":
-        if array.min() < 0 or array.max() > 1:
+    given = check_numbers(x, name)
+    checked = check_batch(given, name, sample_shape)
+    if given.dtype.kind in "iu":
+        if given.min() < 0 or given.max() > 1:
             raise ValueError(
-                f"{name} holds integers ({array.dtype}) from {array.min()} to {array.max()}; "
+                f"{name} holds integers ({given.dtype}) from {given.min()} to {given.max()}; "
                 f"if these are pixels, {_DIVIDE}."
             )
-    elif array.dtype.kind == "f" and _look_like_pixels(array):
+    elif given.dtype.kind == "f" and _look_like_pixels(given):
         raise ValueError(
-            f"{name} holds whole numbers up to {array.max():g}, which look like pixels; {_DIVIDE}."
+            f"{name} holds whole numbers up to {given.max():g}, which look like pixels; {_DIVIDE}."
         )
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    return checked if checked is given else checked.astype(np.float32, copy=False)
 
 
-def check_unit_interval(array: NDArray, name: str) -> None:
+def check_unit_interval(array: NDArray[Any], name: str) -> None:
     """Raise `ValueError` unless every value of `array` lies in [0, 1], as cross-entropy needs."""
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
@@ -98,7 +125,7 @@ def check_unit_interval(array: NDArray, name: str) -> None:
         raise ValueError(f"{name} must lie in [0, 1] but runs from {low:g} to {high:g}; {advice}.")
 
 
-def check_same_shape(first: NDArray, second: NDArray, first_name: str, second_name: str) -> None:
+def check_same_shape(first: NDArray[Any], second: NDArray[Any], first_name: str, second_name: str) -> None:
     """Raise `ValueError` unless both arrays have the same shape."""
     if first.shape != second.shape:
         raise ValueError(

@@ -107,7 +107,7 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
     import keras
     import numpy as np
 
-    from dae_utils.training import fit
+    from dae_utils.training.fitting import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS[name]
@@ -153,7 +153,7 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
 
 def _as_in_long_training(model, network) -> bool | None:
     """Return the `jit_compile` with which an epoch is trained as in a long training of such epochs."""
-    from dae_utils.twins import twin_of
+    from dae_utils.training.engine.twins import twin_of
 
     return None if twin_of(model, network.loss) else True
 
@@ -177,7 +177,7 @@ def whole_training(name: str, folder: Path, size: Size, how: str, seed: int) -> 
     """Train to the end: the listing in plain Keras, the same through `fit`, or with the other schedule."""
     import keras
 
-    from dae_utils.training import fit
+    from dae_utils.training.fitting import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS[name]
@@ -240,7 +240,7 @@ def growth(folder: Path, size: Size, n_images: int, side: int, on_disk: bool) ->
     import keras
     import numpy as np
 
-    from dae_utils.training import fit
+    from dae_utils.training.fitting import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS["cifar10_conv"]
@@ -297,7 +297,7 @@ def profile(name: str, folder: Path) -> dict[str, float]:
     import keras
     import tensorflow as tf
 
-    from dae_utils.training import fit
+    from dae_utils.training.fitting import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS[name]
@@ -620,7 +620,7 @@ def _entries_of_training(name: str, how: str, listing: dict, runs: list[dict]) -
 
 def save(entries: dict[str, tuple], folder: Path, size: Size) -> Path:
     """Write the results file and return its path."""
-    from dae_utils.evaluation import Interval
+    from dae_utils.evaluation.metrics import Interval
     from dae_utils.profiles import Profile
     from dae_utils.results import Results
 

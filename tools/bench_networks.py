@@ -62,7 +62,7 @@ def _convolutional(before: tuple[int, ...], after: tuple[int, ...]) -> keras.Mod
 
 def training_images(name: str) -> np.ndarray:
     """Return the training images of a data set, float32 in [0, 1]."""
-    from dae_utils import datasets
+    from dae_utils.data import images as datasets
 
     return getattr(datasets, f"load_{name}")().x_train
 
@@ -73,7 +73,7 @@ def _flat(name: str) -> np.ndarray:
 
 
 def _beats() -> np.ndarray:
-    from dae_utils.heartbeats import load_heartbeats, random_split
+    from dae_utils.data.heartbeats import load_heartbeats, random_split
 
     beats = load_heartbeats()
     return beats.beats[random_split(beats).train]

@@ -154,7 +154,7 @@ def sooner_table(entries: Entries) -> str:
 
 def draw_sooner(entries: Entries, axes) -> None:
     """Draw the time of whole trainings, on a logarithmic scale."""
-    from dae_utils.plots import COLOURS
+    from dae_utils.show.figures import COLOURS
 
     kinds = {
         "listing_seconds": ("plain Keras", COLOURS["red"], "s"),
@@ -186,7 +186,7 @@ def _numbered(entries: Entries, kind: str) -> list[int]:
 
 def draw_growth(entries: Entries, all_axes) -> None:
     """Draw time and memory against the number of images and against the pixels of an image."""
-    from dae_utils.plots import COLOURS
+    from dae_utils.show.figures import COLOURS
 
     for row, (unit, label, scale) in enumerate(
         (("seconds", "seconds an epoch", 1), ("memory_mb", "peak memory, GB", 1024))
@@ -217,7 +217,7 @@ def draw(name: str, entries: Entries, path: Path) -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from dae_utils.plots import use_book_style
+    from dae_utils.show.figures import use_book_style
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with plt.rc_context():

@@ -33,7 +33,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 if TYPE_CHECKING:
-    from dae_utils.live import LiveFile
+    from dae_utils.show.live import LiveFile
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Demo:
 
 def _forward(data: LiveFile, x: NDArray) -> NDArray:
     """Return the network's output for samples, in the shape that the network gives it."""
-    from dae_utils.live import keras_model
+    from dae_utils.show.live import keras_model
 
     return keras_model(data)(np.asarray(x, np.float32).reshape(-1, *data.input_shape)).numpy()
 
@@ -86,7 +86,7 @@ def _show(axes: Any, image: NDArray, title: str = "", **settings: Any) -> None:
 
 
 def _colours() -> Mapping[str, str]:
-    from dae_utils.plots import COLOURS
+    from dae_utils.show.figures import COLOURS
 
     return COLOURS
 
@@ -276,7 +276,7 @@ def picture(name: str, source: Path, target: Path) -> None:
     if target.exists() and target.stat().st_mtime > newest:
         return
     # Only now, since this takes Keras along, and with it the seconds that Keras needs to start.
-    from dae_utils.live import load
+    from dae_utils.show.live import load
 
     figure = DEMOS[name].draw(load(source))
     target.parent.mkdir(parents=True, exist_ok=True)

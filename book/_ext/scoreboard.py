@@ -270,7 +270,7 @@ def draw_chart(found: list[Contest], path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    from dae_utils.plots import COLOURS, use_book_style
+    from dae_utils.show.figures import COLOURS, use_book_style
 
     looks = {"ours": ("o", COLOURS["blue"]), "theirs": ("s", COLOURS["red"]), "level": ("D", COLOURS["grey"])}
     rows = list(chart_rows(found))

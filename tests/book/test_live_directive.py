@@ -18,8 +18,8 @@ from sphinx.application import Sphinx
 from sphinx.util.console import nocolor
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from dae_utils import live
 from dae_utils.profiles import Profile
+from dae_utils.show import live
 
 sys.path.insert(0, str(PROJECT / "book" / "_ext"))
 

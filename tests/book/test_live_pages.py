@@ -32,10 +32,12 @@ from page_checks import PROJECT
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
-from dae_utils import evaluation, heartbeats, live
-from dae_utils.datasets import load_cifar10, load_fashion_mnist, load_mnist
+from dae_utils.data import heartbeats
+from dae_utils.data.images import load_cifar10, load_fashion_mnist, load_mnist
+from dae_utils.data.sources import SourceError
+from dae_utils.evaluation import metrics as evaluation
 from dae_utils.profiles import Profile
-from dae_utils.sources import SourceError
+from dae_utils.show import live
 
 sys.path.insert(0, str(PROJECT / "book" / "_ext"))
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from dae_utils import datasets
-from dae_utils.sources import check_arrays
+from dae_utils.data import images as datasets
+from dae_utils.data.sources import check_arrays
 
 pytestmark = pytest.mark.data
 

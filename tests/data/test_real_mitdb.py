@@ -15,8 +15,8 @@ import pytest
 import wfdb
 from sklearn.metrics import roc_auc_score
 
-from dae_utils import heartbeats as hb
-from dae_utils.sources import SourceError, data_dir
+from dae_utils.data import heartbeats as hb
+from dae_utils.data.sources import SourceError, data_dir
 
 pytestmark = pytest.mark.data
 

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from dae_utils import datasets
-from dae_utils.trainers import TwinTrainer, trainer_for
-from dae_utils.training import fit
+from dae_utils.data import images as datasets
+from dae_utils.training.engine.trainers import TwinTrainer, trainer_for
+from dae_utils.training.fitting import fit
 from tools import bench
 from tools.bench_networks import NETWORKS, multiply_adds
 from tools.notebook_code import PROJECT

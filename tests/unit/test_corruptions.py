@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from dae_utils import corruptions
+from dae_utils.data import corruptions
 
 ALL = {
     corruptions.add_noise: 0.3,

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from dae_utils import datasets
-from dae_utils.datasets import decode_cifar, decode_idx, decode_png_rows, gunzip
-from dae_utils.sources import ArraySpec, DataSource, LocalFolder, NpmPackage, OfficialHost, SourceError
+from dae_utils.data import images as datasets
+from dae_utils.data.images import decode_cifar, decode_idx, decode_png_rows, gunzip
+from dae_utils.data.sources import ArraySpec, DataSource, LocalFolder, NpmPackage, OfficialHost, SourceError
 
 BYTES = npst.arrays(np.uint8, npst.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6))
 

@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dae_utils import evaluation
-from dae_utils.evaluation import (
+from dae_utils.evaluation import metrics as evaluation
+from dae_utils.evaluation.metrics import (
     Interval,
     auroc,
     average_precision,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dae_utils.features import gradient_orientations
+from dae_utils.data.features import gradient_orientations
 
 RIGHT, DOWN, LEFT, UP = 0, 2, 4, 6
 

@@ -12,9 +12,9 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dae_utils import heartbeats as hb
-from dae_utils import sources
-from dae_utils.sources import SourceError
+from dae_utils.data import heartbeats as hb
+from dae_utils.data import sources
+from dae_utils.data.sources import SourceError
 
 QUICK = sources.Limits(connect=2, answer=2, window=2, attempts=1, pause=0)
 

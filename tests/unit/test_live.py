@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from dae_utils.live import export, keras_model, load, round_weights
 from dae_utils.profiles import Profile
+from dae_utils.show.live import export, keras_model, load, round_weights
 
 QUICK, FULL = Profile("quick"), Profile("full")
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("dae_utils.sources.os.replace", fail)
+    monkeypatch.setattr("dae_utils.data.sources.os.replace", fail)
     with pytest.raises(OSError, match="no space"):
         export("01_test", QUICK, numbers={"a": 2}, folder=tmp_path)
     assert path.read_bytes() == before

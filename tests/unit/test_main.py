@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from dae_utils import __main__ as command
-from dae_utils import datasets
-from dae_utils.sources import ArraySpec, OfficialHost, SourceError
+from dae_utils.data import images as datasets
+from dae_utils.data.sources import ArraySpec, OfficialHost, SourceError
 
 Y = np.arange(9, dtype=np.uint8)
 
@@ -33,10 +33,10 @@ def small_sets(official_host, cache_folder, monkeypatch):
         small = replace(source, arrays={"y": spec}, routes=(route,))
         monkeypatch.setitem(datasets.SOURCES, key, small)
     asked = []
-    heartbeats = types.ModuleType("dae_utils.heartbeats")
+    heartbeats = types.ModuleType("dae_utils.data.heartbeats")
     heartbeats.fetch_mitdb = lambda: asked.append("fetch") or "the cache"
     heartbeats.check_mitdb = lambda: asked.append("check")
-    monkeypatch.setitem(sys.modules, "dae_utils.heartbeats", heartbeats)
+    monkeypatch.setitem(sys.modules, "dae_utils.data.heartbeats", heartbeats)
     monkeypatch.delenv("DAE_MITDB_DIR", raising=False)
     return types.SimpleNamespace(host=official_host, folder=cache_folder, asked=asked, heartbeats=heartbeats)
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from dae_utils.models import autoencoder, dense_autoencoder
+from dae_utils.networks.builders import autoencoder, dense_autoencoder
 
 layers = keras.layers
 

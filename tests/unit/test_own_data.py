@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.exceptions import NotFittedError
 
-from dae_utils.own_data import TableEncoder, read_images, split_in_order, windows
+from dae_utils.data.own import TableEncoder, read_images, split_in_order, windows
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils import pieces as pieces_module
-from dae_utils import trainers
-from dae_utils.pieces import is_on_disk, pieces, rows_of, rows_of_a_piece
-from dae_utils.training import fit
+from dae_utils.training import batches as pieces_module
+from dae_utils.training.batches import is_on_disk, pieces, rows_of, rows_of_a_piece
+from dae_utils.training.engine import trainers
+from dae_utils.training.fitting import fit
 
 
 @pytest.fixture(autouse=True)
@@ -148,8 +148,8 @@ def test_memory_is_bounded_when_the_data_are_not(tmp_path):
     program = """
         import keras, numpy as np
         from keras import layers
-        from dae_utils import trainers
-        from dae_utils.training import fit
+        from dae_utils.training.engine import trainers
+        from dae_utils.training.fitting import fit
         from pathlib import Path
         def peak():
             lines = Path("/proc/self/status").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Figures: what is drawn is the data, where it is drawn, and what is refused."""
+"""Figures by their old path: what is drawn is the data, where it is drawn, and what is refused."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import StepPatch
 
 from dae_utils import plots
-from dae_utils.evaluation import Interval
+from dae_utils.evaluation.metrics import Interval
 
 
 @pytest.fixture(autouse=True)

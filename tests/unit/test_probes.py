@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from dae_utils.probes import fit_linear_probe, linear_probe, neighbour_probe, retrieval
+from dae_utils.evaluation.probes import fit_linear_probe, linear_probe, neighbour_probe, retrieval
 
 
 @pytest.fixture(scope="module")

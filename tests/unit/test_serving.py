@@ -23,7 +23,7 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from dae_utils import serving
-from dae_utils.scoring import predict_in_batches
+from dae_utils.networks.inner import predict_in_batches
 
 
 def small_encoder(inputs=(16,), code_size=3, seed=0) -> keras.Model:
@@ -363,15 +363,25 @@ def saved(tmp_path, encoder, images):
     return tmp_path
 
 
+def served(monkeypatch, *arguments) -> tuple[TestClient, dict]:
+    """Return a client of the application that the command serves, and the settings of the server."""
+    import uvicorn
+
+    calls = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, **settings: calls.append((app, settings)))
+    serving.main(list(map(str, arguments)))
+    ((app, given_settings),) = calls
+    return TestClient(app), given_settings
+
+
 @pytest.mark.parametrize("name", ["autoencoder.keras", "encoder.keras"])
-def test_saved_files_are_served(saved, name, images, codes):
-    app = serving._load(str(saved / name), str(saved / "images.npy"))
-    client = TestClient(app)
+def test_saved_files_are_served(saved, name, images, monkeypatch):
+    client, _ = served(monkeypatch, saved / name, "--images", saved / "images.npy")
     assert client.get("/health").json()["images_to_search"] == 30
     found = client.post("/search", json={"images": images[7:8].tolist(), "k": 1}).json()
     assert found["ids"] == [[7]]
-    answer = TestClient(serving._load(str(saved / name), None)).post("/encode", json={"images": GOOD})
-    assert np.shape(answer.json()["codes"]) == (1, 3)
+    client, _ = served(monkeypatch, saved / name)
+    assert np.shape(client.post("/encode", json={"images": GOOD}).json()["codes"]) == (1, 3)
 
 
 def test_files_that_do_not_fit_end_in_one_line(saved, capsys):
@@ -393,14 +403,16 @@ def test_files_that_do_not_fit_end_in_one_line(saved, capsys):
 
 
 def test_the_command_hands_the_application_to_the_server(saved, monkeypatch):
-    import uvicorn
-
-    calls = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, **settings: calls.append((app, settings)))
-    serving.main([str(saved / "encoder.keras"), "--port", "1234"])
-    ((app, given_settings),) = calls
+    client, given_settings = served(monkeypatch, saved / "encoder.keras", "--port", 1234)
     assert given_settings == {"host": "127.0.0.1", "port": 1234}
-    assert TestClient(app).get("/health").status_code == 200
+    assert client.get("/health").status_code == 200
+
+
+def test_an_encoder_with_two_outputs_is_refused():
+    x = keras.Input((16,))
+    model = keras.Model(x, [keras.layers.Dense(3)(x), keras.layers.Dense(3)(x)])
+    with pytest.raises(ValueError, match="one output"):
+        serving.create_app(model)
 
 
 def test_a_real_server_answers(saved, images, codes):

@@ -23,8 +23,8 @@ import pytest
 import requests
 from tqdm import tqdm
 
-from dae_utils import sources
-from dae_utils.sources import (
+from dae_utils.data import sources
+from dae_utils.data.sources import (
     ArraySpec,
     DataSource,
     DebianPackage,

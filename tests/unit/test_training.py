@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils import trainers, training
-from dae_utils.training import History, learning_rates
+from dae_utils.training import fitting as training
+from dae_utils.training.engine import trainers
+from dae_utils.training.fitting import History, learning_rates
 
 # The settings of `model.fit`, so that what a step does can be worked out; the defaults have a test of theirs.
 fit = functools.partial(training.fit, batch_size=256, learning_rate=1e-3, schedule="constant")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils import trainers, twins
-from dae_utils.trainers import LoopTrainer, TwinTrainer
-from dae_utils.training import fit
-from dae_utils.twins import twin_of
+from dae_utils.training.engine import trainers, twins
+from dae_utils.training.engine.trainers import LoopTrainer, TwinTrainer
+from dae_utils.training.engine.twins import twin_of
+from dae_utils.training.fitting import fit
 
 BCE, MSE, MAE = "binary_crossentropy", "mean_squared_error", "mean_absolute_error"
 SAME = {"padding": "same"}

@@ -24,9 +24,9 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from dae_utils.pieces import is_on_disk
 from dae_utils.profiles import show_progress
-from dae_utils.trainers import LoopTrainer, Loss, TwinTrainer, trainer_for
+from dae_utils.training.batches import is_on_disk
+from dae_utils.training.engine.trainers import LoopTrainer, Loss, TwinTrainer, trainer_for
 
 __all__ = ["History", "fit", "learning_rates"]
 

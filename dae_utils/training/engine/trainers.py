@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dae_utils.pieces import pieces, rows_of_a_piece
-from dae_utils.twins import Twin, twin_of
+from dae_utils.training.batches import pieces, rows_of_a_piece
+from dae_utils.training.engine.twins import Twin, twin_of
 
 __all__ = ["LoopTrainer", "TwinTrainer", "trainer_for"]
 

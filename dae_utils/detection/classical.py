@@ -1,0 +1,218 @@
+"""Detectors without a network: principal components, Mahalanobis distance, neighbours, any of scikit-learn's.
+
+Every network of the book stands beside these. Nothing here imports Keras.
+
+None of them changes the scale of its input: their verdicts stay the same when all values are multiplied by
+one number. Where columns have different units, those with large numbers decide alone, except in the
+Mahalanobis distance with all components; put a `StandardScaler` before the detector in a `Pipeline` then.
+Images need none: standardising every pixel by itself would blow up the noise of the pixels at the edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+
+from dae_utils.detection.base import AnomalyDetector, RandomState, flat
+from dae_utils.detection.errors import reconstruction_error
+from dae_utils.detection.neighbours import NeighbourIndex
+from dae_utils.validation import Samples, check_count
+
+__all__ = ["MahalanobisDetector", "NeighbourDetector", "PCADetector", "SklearnDetector"]
+
+_MOST_COMPONENTS = 32
+
+
+def _fit_pca(X: Samples, n_components: int) -> PCA:
+    """Return a principal component analysis of `X`, shape (n, values), in float64."""
+    check_count(
+        n_components,
+        "n_components",
+        least=0,
+        most=min(X.shape),
+        reason=f" for data of shape {X.shape} (n, values)",
+    )
+    # The eigenvectors of the small covariance matrix: many times faster than a singular value decomposition
+    # of a tall matrix. In float64, because the covariance squares the spread of the values.
+    solver = "covariance_eigh" if len(X) >= X.shape[1] else "full"
+    return PCA(n_components, svd_solver=solver).fit(X.astype(np.float64, copy=False))
+
+
+class PCADetector(AnomalyDetector):
+    """Anomalies are what a principal component analysis reconstructs badly: the linear autoencoder.
+
+    The best that a linear network with as many code values can do, so every autoencoder stands beside it. The
+    score is the mean squared error of the reconstruction.
+
+    Args:
+        n_components: how many principal components to keep, at most the number of samples and of values in
+            one. None keeps half of the smaller of the two, at most 32: with all of them every sample is
+            reconstructed and nothing is found.
+        false_alarm_rate, held_out_share, random_state: see `AnomalyDetector`.
+
+    Attributes:
+        n_components_: how many were kept.
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        false_alarm_rate: float = 0.05,
+        held_out_share: float = 0.2,
+        random_state: RandomState = 0,
+    ) -> None:
+        super().__init__(
+            false_alarm_rate=false_alarm_rate, held_out_share=held_out_share, random_state=random_state
+        )
+        self.n_components = n_components
+
+    def _fit(self, X: Samples) -> None:
+        X = flat(X)
+        n_components = self.n_components
+        if n_components is None:
+            n_components = min(_MOST_COMPONENTS, min(X.shape) // 2)
+        self._pca = _fit_pca(X, n_components)
+        self.n_components_ = int(n_components)
+
+    def _score(self, X: Samples) -> NDArray[np.float64]:
+        # Written out, because scikit-learn's inverse transformation refuses codes without a component.
+        X, axes = flat(X), self._pca.components_
+        return reconstruction_error(X, (X - self._pca.mean_) @ axes.T @ axes + self._pca.mean_)
+
+
+class MahalanobisDetector(AnomalyDetector):
+    """Anomalies are what is far from the mean of the normal samples, measured by their covariance.
+
+    The distance is taken within the leading principal components, because the others are mostly noise.
+
+    Args:
+        n_components: how many principal components to keep, at most as many as the samples vary in. None
+            keeps that many, at most 32.
+        false_alarm_rate, held_out_share, random_state: see `AnomalyDetector`.
+
+    Attributes:
+        n_components_: how many were kept.
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        false_alarm_rate: float = 0.05,
+        held_out_share: float = 0.2,
+        random_state: RandomState = 0,
+    ) -> None:
+        super().__init__(
+            false_alarm_rate=false_alarm_rate, held_out_share=held_out_share, random_state=random_state
+        )
+        self.n_components = n_components
+
+    def _fit(self, X: Samples) -> None:
+        X = flat(X)
+        wanted = min(_MOST_COMPONENTS, *X.shape) if self.n_components is None else self.n_components
+        check_count(wanted, "n_components")
+        pca = _fit_pca(X, wanted)
+        variances: NDArray[np.float64] = pca.explained_variance_
+        # Less than this is the rounding error of subtracting the mean, or of the covariance.
+        rank = int(np.sum(variances > max(1e-10 * variances[0], 1e-20 * np.square(pca.mean_).max())))
+        if rank == 0:
+            raise ValueError(
+                "All normal samples are the same, so there is no scale; fit more varied samples."
+            )
+        if self.n_components is not None and rank < wanted:
+            raise ValueError(
+                f"The normal samples vary in {rank} directions only; set n_components to {rank} or less."
+            )
+        self.n_components_ = min(rank, wanted)
+        self._mean: NDArray[np.float64] = pca.mean_
+        kept = slice(self.n_components_)
+        self._whitening: NDArray[np.float64] = pca.components_[kept].T / np.sqrt(variances[kept])
+
+    def _score(self, X: Samples) -> NDArray[np.float64]:
+        distances: NDArray[np.float64] = np.linalg.norm((flat(X) - self._mean) @ self._whitening, axis=1)
+        return distances
+
+
+class NeighbourDetector(AnomalyDetector):
+    """Anomalies are what is far from the normal samples: mean distance to the nearest few, in the input.
+
+    Simple, without any training, and hard to beat on small images. A sample that was itself learnt from finds
+    itself at distance 0, so score other samples only.
+
+    Args:
+        n_neighbours: how many of the nearest training samples to average over; all, with a warning, where
+            there are fewer.
+        false_alarm_rate, held_out_share, random_state: see `AnomalyDetector`.
+
+    Attributes:
+        n_neighbours_: how many are averaged over.
+    """
+
+    def __init__(
+        self,
+        n_neighbours: int = 5,
+        *,
+        false_alarm_rate: float = 0.05,
+        held_out_share: float = 0.2,
+        random_state: RandomState = 0,
+    ) -> None:
+        super().__init__(
+            false_alarm_rate=false_alarm_rate, held_out_share=held_out_share, random_state=random_state
+        )
+        self.n_neighbours = n_neighbours
+
+    def _fit(self, X: Samples) -> None:
+        self._index = NeighbourIndex(flat(X), self.n_neighbours)
+        self.n_neighbours_ = self._index.n_neighbours
+
+    def _score(self, X: Samples) -> NDArray[np.float64]:
+        return self._index.mean_distance(flat(X))
+
+
+class SklearnDetector(AnomalyDetector):
+    """Any scikit-learn detector with the book's sign and threshold, for example OneClassSVM.
+
+    Args:
+        estimator: an unfitted scikit-learn outlier detector with `score_samples`; a clone of it is fitted.
+            Its own threshold is not used. None takes an `IsolationForest` with this detector's
+            `random_state`.
+        false_alarm_rate, held_out_share, random_state: see `AnomalyDetector`.
+
+    Attributes:
+        estimator_: the fitted detector.
+    """
+
+    def __init__(
+        self,
+        estimator: BaseEstimator | None = None,
+        *,
+        false_alarm_rate: float = 0.05,
+        held_out_share: float = 0.2,
+        random_state: RandomState = 0,
+    ) -> None:
+        super().__init__(
+            false_alarm_rate=false_alarm_rate, held_out_share=held_out_share, random_state=random_state
+        )
+        self.estimator = estimator
+
+    def _fit(self, X: Samples) -> None:
+        if self.estimator is None:
+            estimator = IsolationForest(random_state=self.random_state)
+        elif hasattr(self.estimator, "score_samples"):
+            estimator = clone(self.estimator)
+        else:
+            raise ValueError(
+                f"{type(self.estimator).__name__} has no score_samples; give an outlier detector such as "
+                "IsolationForest(), OneClassSVM() or LocalOutlierFactor(novelty=True)."
+            )
+        self.estimator_: Any = estimator.fit(flat(X))
+
+    def _score(self, X: Samples) -> NDArray[np.float64]:
+        scores: NDArray[np.float64] = -self.estimator_.score_samples(flat(X))
+        return scores

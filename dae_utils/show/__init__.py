@@ -1,0 +1,1 @@
+"""What readers look at: figures, and networks exported to the pages. Nothing here computes results."""

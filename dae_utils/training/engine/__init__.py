@@ -1,0 +1,1 @@
+"""The fast engine for TensorFlow on a processor; only `fit` opens its door."""
