@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from dae_utils.detection.scoring import ConformalThreshold
-from dae_utils.evaluation.metrics import Interval, bootstrap
+from dae_utils.evaluation import Interval, bootstrap
 
 SHARES = {"train": 0.5, "held-out": 0.2}
 

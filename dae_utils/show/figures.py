@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dae_utils.evaluation.metrics import Interval
+from dae_utils.evaluation.intervals import Interval
 from dae_utils.validation import check_count, check_samples, check_scores
 
 __all__ = [

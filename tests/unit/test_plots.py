@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import StepPatch
 
-from dae_utils.evaluation.metrics import Interval
+from dae_utils.evaluation import Interval
 from dae_utils.show import figures as plots
 
 
