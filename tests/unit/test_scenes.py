@@ -34,7 +34,8 @@ def test_outside_the_mask_is_the_background_bit_for_bit(seed, cut, size):
     for mask, box in zip(scenes.masks, scenes.boxes, strict=True):
         top, left, bottom, right = box
         assert mask.sum() == mask[top:bottom, left:right].sum() > 0
-        assert mask[top].any() and mask[bottom - 1].any() and mask[:, left].any() and mask[:, right - 1].any()  # noqa: PT018
+        edges = (mask[top], mask[bottom - 1], mask[:, left], mask[:, right - 1])
+        assert all(edge.any() for edge in edges)
 
 
 def test_inside_the_mask_is_the_objects_own_colour_without_its_ground():
