@@ -100,7 +100,7 @@ class SoftmaxPath:
             return float(loss), np.vstack([of_weights, of_intercepts]).ravel()
 
         start = np.vstack([factor.T @ weights, intercepts * root]).ravel()
-        options = {"maxiter": self._max_steps, "maxcor": 20, "gtol": 3e-2, "ftol": 1e-7}
+        options = {"maxiter": self._max_steps, "maxcor": 20, "gtol": 3e-3, "ftol": 1e-9}
         found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
         return unpack(found.x)
 

@@ -53,7 +53,7 @@ def test_the_p_value_agrees_with_a_permutation_test(shift):
 
 
 def test_pairing_shows_what_separate_intervals_hide():
-    a, b = two_methods(n=300, shift=0.2)
+    a, b = two_methods(n=300, shift=0.1)
     together = paired_difference(a, b)
     assert together.low > 0
     assert together.p_value < 0.01
@@ -90,13 +90,13 @@ def patients(seed: int, n_patients: int = 20, n_beats: int = 30):
 
 def test_groups_cover_the_truth_and_single_samples_do_not():
     hits = np.zeros(2)
-    for seed in range(300):
+    for seed in range(200):
         values, groups = patients(seed)
         for kind, of in enumerate((groups, None)):
             interval = paired_difference(values, np.zeros_like(values), groups=of, n_resamples=400, seed=seed)
             hits[kind] += interval.low <= 0 <= interval.high
-    covered = hits / 300
-    # 95 % is promised; 300 tries are off by 2.5 % at most in 95 of 100 tests.
+    covered = hits / 200
+    # 95 % is promised; 200 tries are off by 3 % at most in 95 of 100 tests.
     assert 0.92 <= covered[0] <= 0.985
     assert covered[1] < 0.5
 
@@ -105,14 +105,14 @@ def test_seeds_and_samples_cover_the_truth_together_and_samples_alone_do_not():
     hits = np.zeros(2)
     for seed in range(200):
         generator = np.random.default_rng(seed)
-        of_seed, of_sample = 0.1 * generator.normal(size=(10, 1)), generator.normal(size=400)
+        of_seed, of_sample = 0.2 * generator.normal(size=(10, 1)), generator.normal(size=400)
         values = of_seed + of_sample + 0.2 * generator.normal(size=(10, 400))
         for kind, rows in enumerate((values, values.mean(axis=0))):
             interval = paired_difference(rows, np.zeros(400), n_resamples=400, seed=seed)
             hits[kind] += interval.low <= 0 <= interval.high
     covered = hits / 200
     assert covered[0] >= 0.9
-    assert covered[1] < covered[0] - 0.03
+    assert covered[1] < 0.87
 
 
 def test_the_spread_over_seeds_has_the_right_size():

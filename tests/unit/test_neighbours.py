@@ -25,7 +25,7 @@ def test_neighbours_are_those_of_plain_distances(seed, width, offset):
 
 
 def two_far_clusters():
-    """Two clusters a million apart with structure of a thousandth inside: no mean takes both to the origin."""
+    """Two clusters a million apart structure of a thousandth inside: no mean helps both."""
     generator = np.random.default_rng(1)
     centres = np.array([[-1e6] * 8, [1e6] * 8])
     database = centres[np.arange(60) % 2] + 1e-3 * generator.normal(size=(60, 8))
@@ -102,6 +102,7 @@ def test_the_largest_number_as_the_best_warns():
     assert not few.edge
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 50), width=st.integers(1, 4))
 def test_retrieval_is_average_precision_query_by_query(seed, width):
     generator = np.random.default_rng(seed)
@@ -136,7 +137,9 @@ def test_retrieval_is_exact_where_the_short_cut_is_not(dtype):
         order = np.argsort(np.square(database.astype(float) - query.astype(float)).sum(axis=1), kind="stable")
         right = labels[order] == label
         precision = np.cumsum(right) / np.arange(1, 61)
-        assert measured == pytest.approx([right[0], right[:10].mean(), precision[right].mean()])
+        assert measured.tolist() == pytest.approx(
+            [float(right[0]), right[:10].mean(), precision[right].mean()]
+        )
 
 
 GOOD = (np.eye(12), np.arange(12) % 2, np.eye(12)[:3], np.array([0, 1, 0]))

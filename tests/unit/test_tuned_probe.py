@@ -45,7 +45,14 @@ def test_each_fit_is_scikit_learns_optimum(digits, scaling, penalty, n_classes, 
     x, y, x_validation, y_validation, x_test, _ = digits
     rows = np.flatnonzero(y < n_classes)[:n_samples]
     probe = tuned_linear_probe(
-        x[rows], y[rows], x_validation, y_validation, scalings=[scaling], penalties=[penalty], max_widenings=0
+        x[rows],
+        y[rows],
+        x_validation,
+        y_validation,
+        scalings=[scaling],
+        penalties=[penalty],
+        max_widenings=0,
+        max_steps=2000,
     )
     fit_on, asked = scaled(scaling, x[rows], x_test)
     with threadpool_limits(1):
