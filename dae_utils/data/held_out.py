@@ -23,8 +23,8 @@ __all__ = ["HELD_OUT_RECORDS", "Parts", "held_out_heartbeats", "held_out_images"
 _BLOCK = 1000
 _EVERY = 10
 
-# Every fourth of the 22 records of DS1 in their order, as in chapter 6 of the first edition; they hold beats of
-# all five classes.
+# Every fourth of the 22 records of DS1 in their order, as in chapter 6 of the first edition. All five classes
+# occur among them.
 HELD_OUT_RECORDS = (101, 112, 118, 201, 208, 223)
 
 
