@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dae_utils.data.sources import atomic_write
-from dae_utils.evaluation.metrics import Interval
+from dae_utils.evaluation.intervals import Interval
 from dae_utils.profiles import Profile
 from dae_utils.validation import check_count
 

@@ -620,7 +620,7 @@ def _entries_of_training(name: str, how: str, listing: dict, runs: list[dict]) -
 
 def save(entries: dict[str, tuple], folder: Path, size: Size) -> Path:
     """Write the results file and return its path."""
-    from dae_utils.evaluation.metrics import Interval
+    from dae_utils.evaluation import Interval
     from dae_utils.profiles import Profile
     from dae_utils.results import Results
 

@@ -1,20 +1,21 @@
-"""Evaluation: metrics with intervals, probes and retrieval. Nothing here draws."""
+"""Evaluation: metrics with intervals, fair comparisons, probes, retrieval, claims. Nothing here draws."""
 
-from dae_utils.evaluation.metrics import (
-    Interval,
-    ProblemsInterval,
-    auroc,
-    average_precision,
-    bootstrap,
-    bootstrap_mean,
-    bootstrap_problems,
+from dae_utils.evaluation import claims
+from dae_utils.evaluation.comparisons import Difference, comparison_table, holm, mcnemar, paired_difference
+from dae_utils.evaluation.intervals import Interval, ProblemsInterval
+from dae_utils.evaluation.metrics import auroc, average_precision
+from dae_utils.evaluation.neighbours import nearest_neighbours, retrieval, tuned_neighbour_probe
+from dae_utils.evaluation.probes import tuned_linear_probe
+from dae_utils.evaluation.rates import (
     detection_table,
     false_alarm_rate,
     precision_at_prevalence,
     proportion,
 )
+from dae_utils.evaluation.resampling import bootstrap, bootstrap_mean, bootstrap_problems
 
 __all__ = [
+    "Difference",
     "Interval",
     "ProblemsInterval",
     "auroc",
@@ -22,8 +23,17 @@ __all__ = [
     "bootstrap",
     "bootstrap_mean",
     "bootstrap_problems",
+    "claims",
+    "comparison_table",
     "detection_table",
     "false_alarm_rate",
+    "holm",
+    "mcnemar",
+    "nearest_neighbours",
+    "paired_difference",
     "precision_at_prevalence",
     "proportion",
+    "retrieval",
+    "tuned_linear_probe",
+    "tuned_neighbour_probe",
 ]

@@ -1,192 +1,269 @@
-"""What a representation is worth: what can be read off it with a simple classifier, and what lies near what.
+"""What can be read off a representation with a linear classifier, tuned as well for each representation.
 
 A probe is a simple classifier on features that stay as they are (Alain and Bengio 2016, "Understanding
 intermediate layers using linear classifier probes", arXiv:1610.01644). Labels are used here, and here only:
-no network in this book sees them.
+no network in this book sees them. What lies near what is the question of `neighbours`.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from dae_utils.evaluation.metrics import Interval, proportion
-from dae_utils.validation import check_count, check_samples
+from dae_utils.evaluation.choosing import (
+    accuracy,
+    check_several_classes,
+    features_and_labels,
+    flat_features,
+    held_out_rows,
+    search,
+)
+from dae_utils.evaluation.intervals import Interval
+from dae_utils.evaluation.softmax import SoftmaxPath
+from dae_utils.validation import check_choice, check_count
 
-__all__ = ["Retrieval", "fit_linear_probe", "linear_probe", "neighbour_probe", "retrieval"]
+if TYPE_CHECKING:
+    import pandas as pd
 
+__all__ = ["PENALTIES", "SCALINGS", "GridPoint", "LinearProbe", "tuned_linear_probe"]
 
-def _checked(features: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray, NDArray]:
-    features = check_samples(features, name)
-    features = features.reshape(len(features), -1)
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iub" or len(labels) != len(features):
-        raise ValueError(
-            f"{name}: {len(features)} samples need as many labels, whole numbers in one row; "
-            f"got {labels.dtype} of shape {labels.shape}."
-        )
-    return features, labels
-
-
-def _checked_both(train, train_labels, test, test_labels) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    train, train_labels = _checked(train, train_labels, "train")
-    test, test_labels = _checked(test, test_labels, "test")
-    if train.shape[1] != test.shape[1]:
-        raise ValueError(f"train has {train.shape[1]} features, but test has {test.shape[1]}.")
-    _check_classes(train_labels)
-    return train, train_labels, test, test_labels
+SCALINGS = ("none", "one scale", "standardised")
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
-def _check_classes(train_labels: NDArray) -> None:
-    if len(np.unique(train_labels)) < 2:
-        raise ValueError("train holds one class only, so there is nothing to tell apart.")
+class GridPoint(NamedTuple):
+    """A setting that was tried, and the share of right answers on the validation data."""
+
+    scaling: str
+    penalty: float
+    accuracy: float
 
 
-def fit_linear_probe(
-    train: ArrayLike, train_labels: ArrayLike, penalty: float = 1.0, most_steps: int = 200
-) -> Pipeline:
-    """Return a logistic regression on standardised features, fitted; a scikit-learn classifier.
+@dataclass(frozen=True)
+class LinearProbe:
+    """A linear classifier with the scaling and penalty that were best on validation data.
 
-    Args:
-        train: features to learn from, shape (n, ...), made flat; what the classifier is asked about later has
-            to be flat.
-        train_labels: shape (n,), whole numbers.
-        penalty: how strongly large weights are held back; scikit-learn's 1 / C.
-        most_steps: of the solver. A probe that has not settled by then is used as it is: its accuracy hardly
-            moves any more.
-
-    Raises:
-        ValueError: NaN, shapes that do not go together, a single class, or a setting out of range.
+    Attributes:
+        scaling, penalty: the choice; see `tuned_linear_probe`.
+        validation_accuracy: share of right answers on the validation data with this choice. It was chosen by
+            it, so it is a little too good.
+        grid: everything that was tried, in the order tried.
+        edge: whether the chosen penalty is still at an end of its grid.
+        classes: shape (n_classes,), the labels.
+        mean: shape (d,), subtracted from the features first.
+        weights, intercepts: shapes (d, n_classes) and (n_classes,), for features as they come.
     """
-    train, train_labels = _checked(train, train_labels, "train")
-    _check_classes(train_labels)
-    if not penalty > 0:
-        raise ValueError(f"penalty must be positive, got {penalty}.")
-    most_steps = check_count(most_steps, "most_steps")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=1 / penalty, max_iter=most_steps))
-    # With several threads the solver's many small products mostly wait for each other: on a busy machine,
-    # that took 15 to 30 times as long as one thread.
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return classifier.fit(train, train_labels)
+
+    scaling: str
+    penalty: float
+    validation_accuracy: float
+    grid: tuple[GridPoint, ...]
+    edge: bool
+    classes: NDArray[np.int64] = field(repr=False, compare=False)
+    mean: NDArray[np.float64] = field(repr=False, compare=False)
+    weights: NDArray[np.float64] = field(repr=False, compare=False)
+    intercepts: NDArray[np.float64] = field(repr=False, compare=False)
+
+    def decision_function(self, features: ArrayLike) -> NDArray[np.float64]:
+        """Return the logarithms of the classes' chances, up to a sum: shape (n, n_classes), of (n, ...)."""
+        flat = flat_features(features, "features", len(self.mean))
+        result: NDArray[np.float64] = (flat - self.mean) @ self.weights + self.intercepts
+        return result
+
+    def predict(self, features: ArrayLike) -> NDArray[np.int64]:
+        """Return the likeliest class of each sample, shape (n,), of features (n, ...)."""
+        answers: NDArray[np.int64] = self.classes[self.decision_function(features).argmax(axis=1)]
+        return answers
+
+    def is_right(self, features: ArrayLike, labels: ArrayLike) -> NDArray[np.bool_]:
+        """Return for which samples the answer is right, shape (n,): for `paired_difference`."""
+        flat, checked = features_and_labels(features, labels, "features")
+        right: NDArray[np.bool_] = self.predict(flat) == checked
+        return right
+
+    def score(self, features: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None) -> Interval:
+        """Return the share of right answers with its 95 % interval.
+
+        Args:
+            features: shape (n, ...), of samples that had no part in fitting or choosing.
+            labels: shape (n,), whole numbers.
+            groups: shape (n,), the patient or writer of each sample: the interval comes from drawing whole
+                groups. Without groups it is Wilson's.
+        """
+        return accuracy(self.is_right(features, labels), groups)
+
+    def table(self) -> pd.DataFrame:
+        """Return the validation accuracies as a table, a row for each scaling, a column for each penalty."""
+        import pandas as pd
+
+        long = pd.DataFrame(self.grid)
+        wide = long.pivot_table("accuracy", index="scaling", columns="penalty")
+        return wide.reindex([name for name in SCALINGS if name in wide.index])
 
 
-def linear_probe(
+def tuned_linear_probe(
     train: ArrayLike,
     train_labels: ArrayLike,
-    test: ArrayLike,
-    test_labels: ArrayLike,
-    penalty: float = 1.0,
-    most_steps: int = 200,
-) -> Interval:
-    """Return the accuracy of a `fit_linear_probe`, with its 95 % Wilson interval.
+    validation: ArrayLike | None = None,
+    validation_labels: ArrayLike | None = None,
+    *,
+    scalings: Sequence[str] = SCALINGS,
+    penalties: Sequence[float] = PENALTIES,
+    max_widenings: int = 4,
+    held_out: float = 0.2,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    max_steps: int = 200,
+) -> LinearProbe:
+    """Return a logistic regression whose scaling and penalty were chosen on validation data.
+
+    Every scaling is tried with every penalty. Where the best penalty of a scaling lies at an end of its grid,
+    the grid grows by a decade on that side, up to `max_widenings` times for each scaling, until it lies
+    inside. Of equal accuracies the stronger penalty wins, then the simpler scaling.
+
+    The scaling matters because the penalty holds back weights, and so features of small spread: "none" takes
+        features as they are; "one scale" divides all by one number, the root of their mean variance, which is
+        the same as another penalty; "standardised" divides each by its own spread, which raises pixels that
+        hardly vary,
+    and the noise axes of a PCA, to the level of all others.
 
     Args:
         train: features to learn from, shape (n, ...), made flat.
         train_labels: shape (n,), whole numbers.
-        test: features to be judged on, shape (m, ...).
-        test_labels: shape (m,).
-        penalty: see `fit_linear_probe`.
-        most_steps: see `fit_linear_probe`.
+        validation: features to choose by, shape (m, ...); if the probe will be asked about damaged images,
+            there should be damaged ones among them. The probe stays as it was fitted on `train`. None holds
+            out a share of `train` instead and then fits the choice to all of it.
+        validation_labels: shape (m,).
+        scalings: out of "none", "one scale", "standardised".
+        penalties: rising; scikit-learn's 1 / C.
+        max_widenings: 0 leaves the grid as it is.
+        held_out: the share of `train` held out, class by class, where there is no validation data.
+        groups: shape (n,), the patient or writer of each sample of `train`: whole groups are held out.
+        seed: decides what is held out.
+        max_steps: of the solver, for each fit.
 
     Returns:
-        The share of right answers on `test`, between 0 and 1.
+        The fitted probe with its grid. Warns where the choice is at an end of its grid all the same.
 
     Raises:
         ValueError: NaN, shapes that do not go together, a single class, or a setting out of range.
     """
-    train, train_labels, test, test_labels = _checked_both(train, train_labels, test, test_labels)
-    classifier = fit_linear_probe(train, train_labels, penalty, most_steps)
-    return _accuracy(classifier.predict(test), test_labels)
+    x, y = features_and_labels(train, train_labels, "train")
+    check_several_classes(y)
+    grid = _checked_grid(scalings, penalties, max_widenings)
+    max_steps = check_count(max_steps, "max_steps")
+    if validation is None:
+        chosen_on, judged_on = held_out_rows(y, held_out, groups, seed)
+        parts = x[chosen_on], y[chosen_on], x[judged_on], y[judged_on]
+    else:
+        if validation_labels is None or groups is not None:
+            raise ValueError(
+                "validation needs validation_labels, and no groups: nothing is held out of train."
+            )
+        parts = x, y, *features_and_labels(validation, validation_labels, "validation", x.shape[1])
+    # With several threads the solver's many small products mostly wait for each other: on a busy machine,
+    # that took 15 to 30 times as long as one thread.
+    with threadpool_limits(1, user_api="blas"):
+        probe = _choose(*parts, *grid, max_steps)
+        if validation is None:
+            weights, intercepts = (whole := _Regressions(x, y, max_steps)).solve(probe.scaling, probe.penalty)
+            probe = replace(
+                probe, classes=whole.classes, mean=whole.mean, weights=weights, intercepts=intercepts
+            )
+    if probe.edge:
+        tried = sorted(point.penalty for point in probe.grid if point.scaling == probe.scaling)
+        warnings.warn(
+            f"the best penalty, {probe.penalty:g} ({probe.scaling}), is at an end of its grid "
+            f"({tried[0]:g} to {tried[-1]:g}): give wider `penalties`, or more `max_widenings`.",
+            stacklevel=2,
+        )
+    return probe
 
 
-def neighbour_probe(
-    train: ArrayLike,
-    train_labels: ArrayLike,
-    test: ArrayLike,
-    test_labels: ArrayLike,
-    n_neighbours: int = 10,
-) -> Interval:
-    """Return the accuracy of a vote of the nearest neighbours (Euclidean), with its 95 % Wilson interval.
+def _choose(
+    x: NDArray[np.floating],
+    y: NDArray[np.int64],
+    x_judged: NDArray[np.floating],
+    y_judged: NDArray[np.int64],
+    scalings: Sequence[str],
+    penalties: Sequence[float],
+    max_widenings: int,
+    max_steps: int,
+) -> LinearProbe:
+    """Return the best probe of the grid, fitted to `x` and judged on `x_judged`."""
+    regressions = _Regressions(x, y, max_steps)
+    judged = x_judged - regressions.mean
+    points: list[GridPoint] = []
+    best: LinearProbe | None = None
+    for scaling in scalings:
+        fits: dict[float, LinearProbe] = {}
 
-    Arguments and errors as for `linear_probe`; features are taken as they are.
-    """
-    train, train_labels, test, test_labels = _checked_both(train, train_labels, test, test_labels)
-    n_neighbours = check_count(n_neighbours, "n_neighbours", most=len(train))
-    classifier = KNeighborsClassifier(n_neighbours, algorithm="brute", n_jobs=-1)
-    return _accuracy(classifier.fit(train, train_labels).predict(test), test_labels)
+        def accuracy_at(
+            penalty: float, scaling: str = scaling, fits: dict[float, LinearProbe] = fits
+        ) -> float:
+            weights, intercepts = regressions.solve(scaling, penalty)
+            answers = regressions.classes[(judged @ weights + intercepts).argmax(axis=1)]
+            share = float(np.mean(answers == y_judged))
+            about = (regressions.classes, regressions.mean, weights, intercepts)
+            fits[penalty] = LinearProbe(scaling, penalty, share, (), False, *about)
+            return share
+
+        chosen, edge = search(accuracy_at, penalties, max_widenings)
+        points += [GridPoint(scaling, penalty, fit.validation_accuracy) for penalty, fit in fits.items()]
+        if best is None or fits[chosen].validation_accuracy > best.validation_accuracy:
+            best = replace(fits[chosen], edge=edge)
+    assert best is not None
+    return replace(best, grid=tuple(points))
 
 
-def _accuracy(predicted: NDArray, labels: NDArray) -> Interval:
-    return proportion(int((predicted == labels).sum()), len(labels))
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """How well a search by distance finds samples of the query's own class.
+class _Regressions:
+    """Logistic regressions of some training data under every scaling and penalty, each solved once.
 
     Attributes:
-        precision_at_1, precision_at_10: share of the query's class among the nearest 1 and 10, mean over the
-            queries.
-        mean_average_precision: precision after each sample of the query's class, averaged over them and then
-            over the queries (Manning, Raghavan and Schütze 2008, "Introduction to information retrieval",
-            section 8.4).
-        per_query: the three for each query, shape (queries, 3).
+        classes: the labels that occur, shape (n_classes,).
+        mean: of the features, shape (d,).
     """
 
-    precision_at_1: float
-    precision_at_10: float
-    mean_average_precision: float
-    per_query: NDArray[np.float64]
+    def __init__(self, x: NDArray[np.floating], y: NDArray[np.int64], max_steps: int):
+        self.classes, self._numbers = np.unique(y, return_inverse=True)
+        self.mean: NDArray[np.float64] = x.mean(axis=0, dtype=np.float64)
+        self._centred = x - self.mean.astype(x.dtype)
+        spread = self._centred.std(axis=0, dtype=np.float64)
+        # Of a constant feature rounding may leave a spread, which is not to be raised to that of others.
+        constant = spread <= 10 * np.finfo(x.dtype).eps * np.abs(self.mean)
+        self._own_scales = np.where(constant, 1.0, spread)
+        self._one_scale = float(np.sqrt(np.square(spread).mean())) or 1.0
+        self._max_steps = max_steps
+        self._paths: dict[bool, SoftmaxPath] = {}
+
+    def solve(self, scaling: str, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the weights (d, n_classes) of centred, unscaled features, and the intercepts."""
+        standardised = scaling == "standardised"
+        scales = self._own_scales[:, np.newaxis] if standardised else np.array(self._one_scale)
+        if standardised not in self._paths:
+            scaled = self._centred / scales.ravel().astype(self._centred.dtype)
+            n_classes = len(self.classes)
+            self._paths[standardised] = SoftmaxPath(scaled, self._numbers, n_classes, self._max_steps)
+        if scaling == "none":
+            # Weights of features that are s times as small are s times as large: the same regression.
+            penalty /= self._one_scale**2
+        weights, intercepts = self._paths[standardised].solve(penalty)
+        return weights / scales, intercepts
 
 
-def retrieval(
-    database: ArrayLike,
-    database_labels: ArrayLike,
-    queries: ArrayLike,
-    query_labels: ArrayLike,
-    block_size: int = 256,
-) -> Retrieval:
-    """Return how well the nearest samples of a database (Euclidean) share the class of the query.
-
-    Args:
-        database: features to search in, shape (n, ...), made flat; n is at least 10.
-        database_labels: shape (n,), whole numbers.
-        queries: features to search for, shape (m, ...); none of them should be in the database.
-        query_labels: shape (m,); each class must occur in the database.
-        block_size: queries handled together, which bounds the memory: 8 bytes · n · `block_size` and more.
-
-    Raises:
-        ValueError: NaN, shapes that do not go together, a small database, or a class that is not in it.
-    """
-    database, database_labels, queries, query_labels = _checked_both(
-        database, database_labels, queries, query_labels
-    )
-    check_count(len(database), "the number of samples in the database", least=10)
-    missing = np.setdiff1d(query_labels, database_labels)
-    if len(missing):
-        raise ValueError(f"class {missing[0]} is asked for, but no sample of the database belongs to it.")
-    centre = database.mean(axis=0)
-    database, queries = database - centre, queries - centre
-    halves = 0.5 * np.einsum("ij,ij->i", database, database)
-    ranks = np.arange(1, len(database) + 1)
-    measured = np.empty((len(queries), 3))
-    for start in range(0, len(queries), block_size):
-        block = slice(start, start + block_size)
-        # |q - p|^2 / 2 without the term that is the same for all p.
-        order = np.argsort(halves - queries[block] @ database.T, axis=1)
-        is_right = database_labels[order] == query_labels[block, np.newaxis]
-        measured[block, 0] = is_right[:, 0]
-        measured[block, 1] = is_right[:, :10].mean(axis=1)
-        precision = np.cumsum(is_right, axis=1) / ranks
-        measured[block, 2] = (precision * is_right).sum(axis=1) / is_right.sum(axis=1)
-    return Retrieval(*measured.mean(axis=0).tolist(), measured)
+def _checked_grid(
+    scalings: Sequence[str], penalties: Sequence[float], max_widenings: int
+) -> tuple[list[str], list[float], int]:
+    for scaling in scalings:
+        check_choice(scaling, "every one of scalings", SCALINGS)
+    if not (scalings and len(penalties) and all(np.isfinite(one) and one > 0 for one in penalties)):
+        raise ValueError("scalings and penalties must not be empty, and every penalty must be positive.")
+    # In the order of simplicity, which decides between equals.
+    ordered = [name for name in SCALINGS if name in scalings]
+    return ordered, [float(one) for one in penalties], check_count(max_widenings, "max_widenings", least=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dae_utils.evaluation.metrics import Interval
+from dae_utils.evaluation import Interval
 from dae_utils.show.style import COLOURS, MARKERS
 
 __all__ = ["draw_comparison", "draw_heat_map"]

@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dae_utils.evaluation import metrics as evaluation
-from dae_utils.evaluation.metrics import (
+from dae_utils import evaluation
+from dae_utils.evaluation import (
     Interval,
     auroc,
     average_precision,
@@ -20,6 +20,13 @@ from dae_utils.evaluation.metrics import (
     false_alarm_rate,
     precision_at_prevalence,
     proportion,
+)
+from dae_utils.evaluation.weighted import (
+    SortedPair,
+    label_strata,
+    resamples,
+    weighted_auroc,
+    weighted_average_precision,
 )
 
 METRICS = ["auroc", "average_precision"]
@@ -82,10 +89,10 @@ def test_auroc_needs_only_the_order(problem):
 @given(tied_problem())
 def test_weighted_metrics_agree_with_scikit_learn(problem):
     labels, scores, weights = problem
-    pair = evaluation._SortedPair(labels, scores)
+    pair = SortedPair(labels, scores)
     for resampled, reference in [
-        (evaluation._weighted_auroc, roc_auc_score),
-        (evaluation._weighted_average_precision, average_precision_score),
+        (weighted_auroc, roc_auc_score),
+        (weighted_average_precision, average_precision_score),
     ]:
         ours = resampled(pair, weights.astype(np.float32))
         theirs = [reference(labels, scores, sample_weight=column) for column in weights.T]
@@ -95,8 +102,8 @@ def test_weighted_metrics_agree_with_scikit_learn(problem):
 def test_weighted_auroc_is_exact_for_many_samples():
     # 6000 x 6000 pairs are more than float32 can count one by one.
     labels, scores = normal_scores(0, 6000, 6000)
-    pair = evaluation._SortedPair(labels.astype(bool), scores)
-    value = evaluation._weighted_auroc(pair, np.ones((12000, 1), np.float32))
+    pair = SortedPair(labels.astype(bool), scores)
+    value = weighted_auroc(pair, np.ones((12000, 1), np.float32))
     assert value[0] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
@@ -194,7 +201,7 @@ def test_bootstrap_keeps_the_share_of_anomalies():
 
 def test_resamples_draw_with_equal_chance_within_groups():
     groups = [np.array([0, 2, 4]), np.array([1, 3])]
-    weights = np.concatenate(list(evaluation._resamples(groups, 4000, seed=0)), axis=1)
+    weights = np.concatenate(list(resamples(groups, 4000, seed=0)), axis=1)
     assert weights.shape == (5, 4000)
     for group in groups:
         np.testing.assert_array_equal(weights[group].sum(axis=0), len(group))
@@ -241,9 +248,9 @@ def test_problems_agree_with_a_plain_loop():
     scores, labels = ten_problems(n_seeds=2, n_samples=200)
     result = bootstrap_problems(scores, labels, n_resamples=110, seed=7)
     means = []
-    groups = evaluation._groups(labels)
+    groups = label_strata(labels)
     assert len(groups) == 10
-    for block in evaluation._resamples(groups, 110, 7):
+    for block in resamples(groups, 110, 7):
         for weights in block.T:
             values = [
                 roc_auc_score(labels[p], scores[p, s], sample_weight=weights)
@@ -306,6 +313,28 @@ def test_one_seed_has_no_spread():
 def test_bad_problems_are_refused(scores, labels, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_problems(scores, labels)
+
+
+def test_a_mean_over_groups_is_as_uncertain_as_its_few_groups():
+    # Twenty beats of each patient, all alike: the same as one value for each patient.
+    of_patient = np.random.default_rng(0).normal(size=15)
+    values, patients = np.repeat(of_patient, 20), np.repeat(list("abcdefghijklmno"), 20)
+    grouped = bootstrap_mean(values, n_resamples=4000, groups=patients)
+    student = stats.t.interval(0.95, 14, of_patient.mean(), stats.sem(of_patient))
+    assert grouped.value == pytest.approx(of_patient.mean())
+    assert (grouped.low, grouped.high) == pytest.approx(student, abs=0.1)
+    alone = bootstrap_mean(values)
+    assert grouped.high - grouped.low > 4 * (alone.high - alone.low)
+    with pytest.raises(ValueError, match="one group for each of 300"):
+        bootstrap_mean(values, groups=patients[1:])
+    with pytest.raises(ValueError, match="single group"):
+        bootstrap_mean(values, groups=np.zeros(300))
+
+
+@pytest.mark.parametrize(("values", "message"), [(np.zeros((2, 2, 2)), "shape"), ([np.nan, 1], "NaN")])
+def test_bad_values_have_no_mean(values, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_mean(values)
 
 
 # Alarms

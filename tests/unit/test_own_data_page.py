@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from dae_utils.data.own import windows
-from dae_utils.evaluation.metrics import auroc
+from dae_utils.evaluation import auroc
 from tools.notebook_code import PROJECT
 
 MOST_LINES = 20

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import StepPatch
 
 from dae_utils import plots
-from dae_utils.evaluation.metrics import Interval
+from dae_utils.evaluation import Interval
 
 
 @pytest.fixture(autouse=True)

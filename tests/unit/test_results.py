@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dae_utils.evaluation.metrics import Interval, ProblemsInterval
+from dae_utils.evaluation import Interval, ProblemsInterval
 from dae_utils.profiles import Profile
 from dae_utils.results import Result, Results
 
