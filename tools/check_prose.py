@@ -68,7 +68,7 @@ _RULES = [(re.compile(rule, re.IGNORECASE), advice) for rule, advice in RULES]
 
 GUIDES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "genindex.md")
 PROGRAMS = (
-    "dae_utils/*.py",
+    "dae_utils/**/*.py",
     "tools/*.py",
     "tools/*.sh",
     "book/_ext/*.py",

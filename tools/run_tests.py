@@ -37,11 +37,12 @@ def _run(*command: str) -> bool:
 
 
 def lint() -> bool:
-    """Nothing is to be said about the code, its layout, and the prose."""
+    """Nothing is to be said about the code, its layout, its types, and the prose."""
     checked = [
         _python("ruff", "check", "."),
         _python("ruff", "format", "--check", "."),
         _python("tools.check_prose"),
+        _python("mypy"),
     ]
     return all(checked)
 
@@ -88,7 +89,13 @@ def notebooks() -> bool:
 
 def project() -> bool:
     """The committed notebooks come from their code, and the project keeps its promises."""
-    places = ("tests/notebooks", "tests/coursework", "tests/test_project.py", "tests/test_text.py")
+    places = (
+        "tests/notebooks",
+        "tests/coursework",
+        "tests/test_house.py",
+        "tests/test_project.py",
+        "tests/test_text.py",
+    )
     return _python("pytest", *places, "-m", "not grading")
 
 

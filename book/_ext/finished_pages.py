@@ -343,11 +343,11 @@ def newest_source(project: Path) -> float:
         "book/**/*",
         "notebooks/*.ipynb",
         "notebooks/results/*.json",
-        "dae_utils/*.py",
+        "dae_utils/**/*.py",
     )
     times = [
         path.stat().st_mtime
-        for pattern in (*patterns, "dae_utils/*.py")
+        for pattern in patterns
         for path in project.glob(pattern)
         if path.is_file() and "__pycache__" not in path.parts and ".ipynb_checkpoints" not in path.parts
     ]

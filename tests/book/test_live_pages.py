@@ -32,10 +32,10 @@ from page_checks import PROJECT
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
+from dae_utils import evaluation
 from dae_utils.data import heartbeats
 from dae_utils.data.images import load_cifar10, load_fashion_mnist, load_mnist
 from dae_utils.data.sources import SourceError
-from dae_utils import evaluation
 from dae_utils.profiles import Profile
 from dae_utils.show import live
 
