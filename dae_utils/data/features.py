@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
@@ -57,7 +59,7 @@ def gradient_orientations(
     return np.concatenate(blocks)
 
 
-def _block_orientations(images: NDArray, n_orientations: int, cell_size: int) -> NDArray[np.float32]:
+def _block_orientations(images: NDArray[Any], n_orientations: int, cell_size: int) -> NDArray[np.float32]:
     rise_down, rise_right = np.zeros_like(images), np.zeros_like(images)
     # Pixels on the border have one neighbour only; they count as flat.
     rise_down[:, 1:-1] = (images[:, 2:] - images[:, :-2]) / 2
@@ -72,4 +74,5 @@ def _block_orientations(images: NDArray, n_orientations: int, cell_size: int) ->
         share = np.maximum(0, 1 - np.minimum(gap, n_orientations - gap))
         blurred = gaussian_filter(steepness * share, blur)
         maps.append(blurred[:, centre::cell_size, centre::cell_size])
-    return np.sqrt(np.stack(maps, axis=-1)).astype(np.float32)
+    features: NDArray[np.float32] = np.sqrt(np.stack(maps, axis=-1)).astype(np.float32)
+    return features
