@@ -97,8 +97,8 @@ def rhythm_spans(annotations: Annotations, samples: int) -> tuple[Span, ...]:
         for sample, symbol, note in zip(annotations.sample, annotations.symbol, annotations.note, strict=True)
         if symbol == "+" and str(note).startswith("(")
     ]
-    stops = [start for start, _ in marks[1:]] + [samples]
-    return tuple(Span(start, stop, name) for (start, name), stop in zip(marks, stops, strict=True))
+    bounds = [*(start for start, _ in marks), samples]
+    return tuple(Span(start, stop, name) for (start, name), stop in zip(marks, bounds[1:], strict=True))
 
 
 def flutter_spans(annotations: Annotations, samples: int) -> tuple[Span, ...]:
