@@ -54,7 +54,7 @@ PACED_RECORDS = (102, 104, 107, 217)
 SIMULATED_OFFSET = 9000
 
 _NEXT_STEP = (
-    "check the connection and try again, or put the 48 records from there in a folder "
+    f"check the connection and try again, or put the 48 records from {MITDB_URL} in a folder "
     f"and set {FOLDER_SETTING} to it"
 )
 
