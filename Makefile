@@ -6,7 +6,7 @@
 .DELETE_ON_ERROR:
 # Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
 .NOTPARALLEL:
-.PHONY: help book pdf epub zip test lab execute bench serve browser lock clean \
+.PHONY: help book pdf epub zip test lab execute verify bench serve browser lock clean \
     coursework grade slides test-grading
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
@@ -42,6 +42,9 @@ lab: .venv/ready ## open the notebooks in JupyterLab
 
 execute: .venv/ready ## run the notebooks in the full profile and store their outputs (slow, can be resumed)
 	@.venv/bin/python -m tools.execute $(if $(FORCE),--force) $(NOTEBOOKS)
+
+verify: .venv/ready ## recompute the headline numbers from the published networks, and compare
+	@.venv/bin/python -m tools.verify $(if $(FORCE),--force) $(NOTEBOOKS)
 
 bench: .venv/ready ## time training against plain Keras and PyTorch (an hour, can be resumed)
 	@.venv/bin/python -m tools.bench $(ARGUMENTS)

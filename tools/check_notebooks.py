@@ -29,6 +29,7 @@ from tools.notebook_code import (
     read_notebook,
     results_digest,
     results_file,
+    trained_digest,
 )
 
 LONGEST_CELL = 15
@@ -68,7 +69,7 @@ def foreign_names(text: str) -> list[str]:
 
 def is_current(path: Path, notebook: NotebookNode) -> bool:
     """Tell whether the stored outputs and results come from a full run of exactly this code, to its end."""
-    return not any(check(path, notebook) for check in (_code, _order, _errors, _results, _live))
+    return not any(check(path, notebook) for check in (_code, _order, _errors, _results, _live, _trained))
 
 
 def _code(path: Path, notebook: NotebookNode) -> list[str]:
@@ -191,6 +192,12 @@ def _live(path: Path, notebook: NotebookNode) -> list[str]:
     return [f"live/{path.stem[:2]}_*.js are not what the notebook's run wrote: {WAY_OUT}"]
 
 
+def _trained(path: Path, notebook: NotebookNode) -> list[str]:
+    if notebook.metadata.get("dae", {}).get("trained_digest") == trained_digest(path):
+        return []
+    return [f"trained/{path.stem}.* are not what the notebook's run stored: {WAY_OUT}"]
+
+
 def _figures(path: Path, notebook: NotebookNode) -> list[str]:
     faults = []
     for number, cell in enumerate(code_cells(notebook), 1):
@@ -259,6 +266,7 @@ CHECKS: dict[str, Callable[[Path, NotebookNode], list[str]]] = {
     "versions are those of the lock": _versions,
     "results are written": _results,
     "networks for the pages are those of the run": _live,
+    "published networks are those of the run": _trained,
 }
 
 

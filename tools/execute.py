@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +44,8 @@ from tools.notebook_code import (
     read_notebook,
     results_digest,
     results_file,
+    trained_digest,
+    trained_files,
 )
 
 KERNEL_SETTINGS = {
@@ -51,6 +53,8 @@ KERNEL_SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     # Bars are for somebody who watches; stored, they are noise.
     "DAE_PROGRESS": "0",
+    # Train, whatever is published, and store the networks.
+    "DAE_TRAIN": "publish",
     "TQDM_DISABLE": "1",
     # The project's own kernel, not one of the same name that the user has elsewhere.
     "JUPYTER_PREFER_ENV_PATH": "1",
@@ -99,12 +103,15 @@ class MemoryWatch:
 Mend = Callable[[int, "RunFailedError"], NotebookNode]
 
 
-def run_notebook(path: Path, mend: Mend | None = None) -> NotebookNode:
+def run_notebook(
+    path: Path, mend: Mend | None = None, settings: Mapping[str, str] | None = None
+) -> NotebookNode:
     """Run a notebook from top to bottom in a kernel of its own and return it with its new outputs and record.
 
     Args:
         path: of the notebook.
         mend: asked for a mended notebook when a cell fails; without it the run ends there.
+        settings: environment variables that differ from those of a published run.
 
     Raises:
         RunFailedError: a cell ended with an error, or the kernel died.
@@ -120,7 +127,7 @@ def run_notebook(path: Path, mend: Mend | None = None) -> NotebookNode:
     )
     started = time.perf_counter()
     # Cell by cell instead of client.execute(), which takes Ctrl-C for a kernel that died.
-    with client.setup_kernel(env={**os.environ, **KERNEL_SETTINGS}):
+    with client.setup_kernel(env={**os.environ, **KERNEL_SETTINGS, **(settings or {})}):
         memory = MemoryWatch(client.km.provisioner.pid)
         try:
             cells_seconds, seconds_waited = _run_cells(client, notebook, mend)
@@ -137,11 +144,12 @@ def run_notebook(path: Path, mend: Mend | None = None) -> NotebookNode:
         "code_digest": code_digest(notebook),
         "results_digest": results_digest(results_file(path)),
         "live_digest": live_digest(path),
+        "trained_digest": trained_digest(path),
         "profile": PUBLISHED_PROFILE,
         "seconds": round(seconds, 1),
         "peak_memory_mb": peak,
         "cells_seconds": cells_seconds,
-        "versions": _versions(),
+        "versions": installed_versions(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "executed": datetime.date.today().isoformat(),
     }
@@ -310,9 +318,9 @@ def _sources(cells: list[NotebookNode]) -> list[str]:
 
 @contextmanager
 def _results_kept_on_failure(path: Path) -> Iterator[None]:
-    """Put results and live files back when the notebook, which writes them, does not come to its end."""
+    """Put what the notebook writes (results, live files, networks) back when it does not come to its end."""
     before = {file: file.read_bytes() for file in _written(path)}
-    for file in live_files(path):
+    for file in (*live_files(path), *trained_files(path)):
         file.unlink()  # or one that this run no longer writes would stay
     try:
         yield
@@ -326,7 +334,8 @@ def _results_kept_on_failure(path: Path) -> Iterator[None]:
 
 
 def _written(path: Path) -> list[Path]:
-    return [file for file in (results_file(path), *live_files(path)) if file.is_file()]
+    files = (results_file(path), *live_files(path), *trained_files(path))
+    return [file for file in files if file.is_file()]
 
 
 def _is_noise(output: NotebookNode) -> bool:
@@ -335,7 +344,7 @@ def _is_noise(output: NotebookNode) -> bool:
     )
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     # On Linux the lock takes TensorFlow under its second name.
     distributions = {
         "tensorflow": ("tensorflow-cpu", "tensorflow"),
@@ -359,7 +368,7 @@ def _last_lines(traceback: str) -> str:
     return "\n".join("    " + line for line in lines[-LINES_OF_AN_ERROR:])
 
 
-def _chosen(names: list[str]) -> list[Path]:
+def chosen_notebooks(names: list[str]) -> list[Path]:
     """Return the notebooks of these names (a path, or the name with or without its ending), or all.
 
     Raises:
@@ -387,7 +396,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", nargs="*", help="a notebook's name or path (these are run in any case)")
     options = parser.parse_args(arguments)
     try:
-        paths = _chosen(options.notebook)
+        paths = chosen_notebooks(options.notebook)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1

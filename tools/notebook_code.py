@@ -69,7 +69,22 @@ def live_files(path: Path) -> list[Path]:
 
 def live_digest(path: Path) -> str | None:
     """Return ``"sha256:…"`` over those files and their names, or None when there are none."""
-    if not (files := live_files(path)):
+    return _files_digest(live_files(path))
+
+
+def trained_files(path: Path) -> list[Path]:
+    """Return the files of the networks that the notebook at a path has published, by name."""
+    folder = (path.parent.parent if path.parent.name == "studies" else path.parent) / "trained"
+    return sorted(file for ending in ("npz", "json") for file in folder.glob(f"{path.stem}.*.{ending}"))
+
+
+def trained_digest(path: Path) -> str | None:
+    """Return ``"sha256:…"`` over those files and their names, or None when there are none."""
+    return _files_digest(trained_files(path))
+
+
+def _files_digest(files: list[Path]) -> str | None:
+    if not files:
         return None
     content = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
     return "sha256:" + hashlib.sha256(json.dumps(content).encode()).hexdigest()

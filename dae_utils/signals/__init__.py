@@ -1,1 +1,60 @@
-"""Signals that arrive sample by sample: R peaks, signal quality, scores and alarms."""
+"""Heartbeats as they arrive: R peaks, signal quality, windows, scores and alarms; memory is bounded.
+
+Samples go in at one end, in pieces of any length; finished beats come out at the other. What comes out does
+not depend on the pieces: a record pushed sample by sample and one pushed whole give the same beats. That is
+so because all filters are moving sums, as in the detector of Pan and Tompkins, and what they sum are whole
+numbers, tenths of a microvolt, so that nothing is ever rounded. Nothing drifts over days, either, and there
+is no state to carry along but the last samples. Moving sums are symmetric, too: they delay all frequencies
+alike and so leave the shape of a beat as it is, which a recursive filter would not. The price is the delay,
+1.1 seconds for the band from 0.5 to 40 Hz.
+
+The modules, in the order in which a sample passes through them:
+
+`checks`
+    refuses signals that cannot be leads in millivolts.
+`filters`
+    moving sums, their lengths, and the buffer of the last samples.
+`detector`
+    R peaks.
+`quality`
+    verdicts on the signal.
+`rhythm`
+    RR intervals.
+`beats`, `finder`
+    from samples to beats.
+`stream`
+    from beats to scores and alarms.
+`matching`, `alarms`
+    how good the R peaks and the alarms of a record are.
+
+The package knows neither the chapters nor any network: a score is a function that it is given. Nothing here
+is a medical device, nor fit to be part of one.
+"""
+
+from dae_utils.signals.alarms import AlarmCounts, alarm_episodes, count_alarms
+from dae_utils.signals.beats import Beats
+from dae_utils.signals.finder import BeatFinder, FinderSettings, find_beats, quality_spans
+from dae_utils.signals.matching import BeatMatch, match_beats
+from dae_utils.signals.quality import QUALITIES, QualitySpan
+from dae_utils.signals.rhythm import rhythm_features
+from dae_utils.signals.stream import Beat, BeatStream, StreamSettings, score_record
+
+__all__ = [
+    "QUALITIES",
+    "AlarmCounts",
+    "Beat",
+    "BeatFinder",
+    "BeatMatch",
+    "BeatStream",
+    "Beats",
+    "FinderSettings",
+    "QualitySpan",
+    "StreamSettings",
+    "alarm_episodes",
+    "count_alarms",
+    "find_beats",
+    "match_beats",
+    "quality_spans",
+    "rhythm_features",
+    "score_record",
+]

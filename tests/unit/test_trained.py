@@ -1,0 +1,316 @@
+"""Loading a published network in place of its training, and when that is not allowed."""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from dae_utils.trained import PublishedNetworkError, load_or_train, read_published
+from dae_utils.training import History, fit
+from dae_utils.training.digests import NotDescribableError, digest_of
+
+NAME = "01_toy.starter"
+SCALE = 2.0
+
+
+@pytest.fixture(autouse=True)
+def notebook_folder(tmp_path, monkeypatch):
+    """The folder of a notebook that is run in the full profile by a reader."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAE_PROFILE", "full")
+    monkeypatch.delenv("DAE_TRAIN", raising=False)
+    return tmp_path
+
+
+def train(
+    seed=0, rows=64, activation="relu", optimizer="adam", epochs=3, name=NAME, precision="float32", **named
+):
+    """The cells of a small notebook: data, network, training. Returns the network and the history."""
+    keras.utils.set_random_seed(seed)
+    x = np.random.default_rng(0).random((64, 6)).astype("float32")[:rows]
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(3, activation=activation),
+            keras.layers.Dense(6, activation="sigmoid"),
+        ]
+    )
+    model.compile(optimizer=optimizer, loss="mse")
+    history = load_or_train(model, name, precision=precision, least_seconds=0).fit(
+        x, x, epochs=epochs, batch_size=16, verbose=0, **named
+    )
+    return model, history
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """The same, as `make execute` runs it; afterwards the reader's settings hold again."""
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    trained = train()
+    monkeypatch.delenv("DAE_TRAIN")
+    return trained
+
+
+def same_weights(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+
+
+def test_it_loads_the_weights_and_the_history_and_says_so(published, capsys):
+    model, history = train()
+
+    assert same_weights(model, published[0])
+    assert history.history["loss"] == pytest.approx(published[1].history["loss"], rel=1e-6)
+    assert history.epoch == [0, 1, 2]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"loaded the published network {NAME}; training it took ")
+    assert "DAE_TRAIN=1" in line
+
+
+def test_an_optimiser_by_name_or_as_an_object_is_the_same(published, capsys):
+    train(optimizer=keras.optimizers.Adam())
+
+    assert "loaded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"activation": "tanh"}, "the network"),
+        ({"optimizer": "sgd"}, "what it was compiled with"),
+        ({"optimizer": keras.optimizers.Adam(2e-3)}, "what it was compiled with"),
+        ({"rows": 48}, "the data"),
+        ({"seed": 1}, "the seed"),
+        ({"epochs": 4}, "the settings of its training"),
+        ({"callbacks": [keras.callbacks.EarlyStopping("loss", patience=9)]}, "the settings of its training"),
+        ({"precision": "float16"}, "the format"),
+    ],
+)
+def test_whatever_changes_the_training_trains_anew(published, notebook_folder, capsys, change, reason):
+    files = sorted(Path("trained").iterdir())
+    before = [file.read_bytes() for file in files]
+
+    model, _ = train(**change)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "trained here" in line
+    assert reason in line
+    assert model.optimizer.iterations > 0
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_what_a_training_shows_does_not_count(published, monkeypatch, capsys):
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).random((64, 6)).astype("float32")
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(3, "relu", name="code"), keras.layers.Dense(6, "sigmoid")]
+    )
+    model.compile(optimizer="adam", loss="mse", jit_compile=False)
+    load_or_train(model, NAME).fit(x, y=x, batch_size=16, epochs=3, verbose=2)
+
+    assert capsys.readouterr().out.startswith("loaded")
+
+
+def test_the_setting_trains_and_stores_nothing(published, monkeypatch, capsys):
+    monkeypatch.setenv("DAE_TRAIN", "1")
+    stored = Path("trained", f"{NAME}.npz").read_bytes()
+
+    train()
+
+    assert capsys.readouterr().out == ""
+    assert Path("trained", f"{NAME}.npz").read_bytes() == stored
+
+
+def test_an_unknown_setting_is_refused(monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "perhaps")
+
+    with pytest.raises(ValueError, match="DAE_TRAIN is 'perhaps'"):
+        train()
+
+
+def test_a_quick_run_neither_loads_nor_stores(published, monkeypatch, capsys):
+    monkeypatch.setenv("DAE_PROFILE", "quick")
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    stored = Path("trained", f"{NAME}.json").read_bytes()
+
+    train(rows=32)
+
+    assert capsys.readouterr().out == ""
+    assert Path("trained", f"{NAME}.json").read_bytes() == stored
+
+
+def test_a_short_training_is_not_stored(monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(loss="mse")
+    load_or_train(model, NAME).fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+
+    assert not Path("trained").exists()
+
+
+def test_verifying_refuses_to_train_a_network_that_does_not_fit(published, monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "never")
+    train()
+
+    with pytest.raises(PublishedNetworkError, match=r"made otherwise \(the data changed\)"):
+        train(rows=48)
+
+
+@pytest.mark.parametrize("ending", ["npz", "json"])
+@pytest.mark.parametrize("fault", ["cut short", "other bytes", "missing"])
+def test_a_damaged_file_is_refused_with_the_way_out(published, ending, fault, monkeypatch, capsys):
+    file = Path("trained", f"{NAME}.{ending}")
+    content = file.read_bytes()
+    if fault == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-20] if fault == "cut short" else content[:40] + b"x" + content[41:])
+
+    if (ending, fault) == ("json", "missing"):
+        train()  # without its note there is no published network
+        assert capsys.readouterr().out == ""
+        return
+    with pytest.raises(PublishedNetworkError, match=r"damaged(.|\n)*DAE_TRAIN=1"):
+        train()
+    monkeypatch.setenv("DAE_TRAIN", "1")
+    train()
+
+
+def test_half_precision_is_what_the_run_computes_with(monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    model, _ = train(precision="float16")
+    monkeypatch.delenv("DAE_TRAIN")
+    loaded, _ = train(precision="float16")
+
+    assert same_weights(model, loaded)
+    assert all(np.array_equal(w, w.astype(np.float16)) for w in model.get_weights())
+    stored = read_published(Path("trained"), NAME)
+    assert stored.precision == "float16"
+
+
+def test_the_fast_fit_of_the_library_is_loaded_with_its_history(monkeypatch, capsys):
+    x = np.random.default_rng(0).random((64, 6)).astype("float32")
+
+    def cell():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6, activation="sigmoid")])
+        history = load_or_train(model, NAME, least_seconds=0).train_with(
+            fit, x, epochs=2, corrupt=lambda rng, clean: clean * SCALE / 2
+        )
+        return model, history
+
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    trained, history = cell()
+    monkeypatch.delenv("DAE_TRAIN")
+    loaded, again = cell()
+
+    assert "loaded" in capsys.readouterr().out
+    assert same_weights(trained, loaded)
+    assert isinstance(again, History)
+    assert again == history
+    # A constant that `corrupt` reads decides the training too.
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 1.0)
+    cell()
+    assert "the settings of its training changed" in capsys.readouterr().out
+
+
+def test_a_second_training_goes_on_from_the_first(monkeypatch, capsys):
+    x = np.random.default_rng(0).random((64, 6)).astype("float32")
+
+    def cells(epochs):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        model.compile(optimizer="adam", loss="mse")
+        for name in ("01_toy.first", "01_toy.second"):
+            load_or_train(model, name, least_seconds=0).fit(
+                x, x, epochs=epochs if name.endswith("first") else 2, verbose=0
+            )
+        return model
+
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    trained = cells(2)
+    monkeypatch.delenv("DAE_TRAIN")
+    assert same_weights(cells(2), trained)
+    assert capsys.readouterr().out.count("loaded") == 2
+    cells(3)  # another first training: the second one starts elsewhere
+    assert capsys.readouterr().out.count("trained here") == 2
+
+
+def test_a_training_that_can_not_be_described_is_done(capsys):
+    with open(os.devnull) as file:
+        train(callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: file)])
+
+    assert "it can't be told from other trainings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"name": "starter"}, "is not a name"), ({"precision": "int8"}, "precision must be")],
+)
+def test_wrong_arguments_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(**settings)
+
+
+def test_a_network_without_shapes_is_refused():
+    with pytest.raises(ValueError, match=r"keras\.Input"):
+        load_or_train(keras.Sequential([keras.layers.Dense(2)]), NAME)
+
+
+def test_a_network_that_diverged_is_not_stored(monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+
+    with pytest.raises(ValueError, match="not finite"):
+        train(optimizer=keras.optimizers.SGD(1e30), epochs=20, activation="linear")
+
+
+def test_digests_tell_values_apart_and_equal_ones_together(tmp_path):
+    array = np.arange(12.0).reshape(3, 4)
+    np.save(tmp_path / "x.npy", array)
+    on_disk = np.load(tmp_path / "x.npy", mmap_mode="r")
+
+    assert digest_of(array) == digest_of(array.copy(order="F")) == digest_of(on_disk)
+    others = [array.astype("float32"), array.T, array + 1e-12, array.tolist(), 5, "5", 5.0, None, True]
+    others += [functools.partial(min, 1), functools.partial(min, 2), min, np.random.default_rng, [], {}]
+    assert len({digest_of(value) for value in [array, *others]}) == len(others) + 1
+    nested: list = []
+    nested.append(nested)
+    assert digest_of(nested) != digest_of([nested])
+    for value in (object(), np.array([object()])):
+        with pytest.raises(NotDescribableError):
+            digest_of(value)
+
+
+OTHER_BACKEND = """
+import sys
+sys.path.insert(0, {tests!r})
+import keras
+assert keras.backend.backend() == "jax"
+from test_trained import train
+import numpy as np
+model, _ = train()
+np.savez("jax.npz", *model.get_weights())
+"""
+
+
+def test_another_backend_loads_what_this_one_trained(published, notebook_folder):
+    pytest.importorskip("jax", reason="the other backend is not installed")
+    script = OTHER_BACKEND.format(tests=str(Path(__file__).parent))
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        cwd=notebook_folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert "loaded the published network" in process.stdout
+    with np.load(notebook_folder / "jax.npz") as stored:
+        for mine, theirs in zip(published[0].get_weights(), stored.values(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
