@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dae_utils.data import images as datasets
-from dae_utils.data.sources import SourceError, check_arrays, data_dir, load_arrays, show_path, show_size
+from dae_utils.data.images import SOURCES
+from dae_utils.data.mitdb import FOLDER_SETTING, check_mitdb, fetch_mitdb
+from dae_utils.data.sources import check_arrays, load_arrays
+from dae_utils.data.storage import SourceError, data_dir, show_path, show_size
 
 MITDB = "mitdb"
-NAMES = (*datasets.SOURCES, MITDB)
+NAMES = (*SOURCES, MITDB)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,24 +59,19 @@ def _parser() -> argparse.ArgumentParser:
 def _fetch(name: str) -> None:
     """Make sure that one data set is in the cache, and say where it came from."""
     if name == MITDB:
-        # Imported here, since reading heartbeats takes more packages than the images need.
-        from dae_utils.data.heartbeats import fetch_mitdb
-
         print(f"MIT-BIH: from {fetch_mitdb()}, verified.", flush=True)
     else:
-        load_arrays(datasets.SOURCES[name])
+        load_arrays(SOURCES[name])
 
 
 def _check(name: str) -> None:
     """Verify one data set and say that it is well."""
     if name == MITDB:
-        from dae_utils.data.heartbeats import check_mitdb
-
         check_mitdb()
         print("MIT-BIH: verified.", flush=True)
     else:
-        check_arrays(datasets.SOURCES[name])
-        print(f"{datasets.SOURCES[name].title}: verified.", flush=True)
+        check_arrays(SOURCES[name])
+        print(f"{SOURCES[name].title}: verified.", flush=True)
 
 
 def _list(name: str) -> None:
@@ -86,11 +83,11 @@ def _list(name: str) -> None:
             104e6,
         )
         licence = "ODC-By 1.0"
-        path = Path(os.environ.get("DAE_MITDB_DIR") or data_dir() / MITDB).expanduser()
+        path = Path(os.environ.get(FOLDER_SETTING) or data_dir() / MITDB).expanduser()
         citation = "Moody and Mark (2001), The impact of the MIT-BIH Arrhythmia Database"
         here = any(path.glob("*.dat"))
     else:
-        source = datasets.SOURCES[name]
+        source = SOURCES[name]
         title, about, size, licence = source.title, source.about, source.size, source.licence
         citation, path = source.citation, source.path
         here = path.exists()

@@ -13,7 +13,8 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dae_utils.data.sources import atomic_write
+from dae_utils.data.ecg import simulated_hearts_were_used
+from dae_utils.data.storage import atomic_write
 from dae_utils.evaluation.intervals import Interval
 from dae_utils.profiles import Profile
 from dae_utils.validation import check_count
@@ -66,7 +67,14 @@ class Results:
         Raises:
             ValueError: a key in use or not of the form ``data_set.protocol.measure``, numbers that are not
                 finite or not in order, no seed, or a protocol that is not one line.
+            RuntimeError: in the full profile, once simulated hearts were used in this process.
         """
+        # Nobody can tell whether this number rests on them, and a published one must not.
+        if self.profile.name == "full" and simulated_hearts_were_used():
+            raise RuntimeError(
+                f"{key} is not recorded: simulated hearts were used, and a full run publishes none. Set "
+                "DAE_MITDB_DIR to the real records, or make simulated hearts after the last result."
+            )
         if not _KEY.fullmatch(key):
             raise ValueError(
                 f"{key!r} is not a key: write small letters and dots, as in mnist.one_class.auroc."

@@ -1,6 +1,6 @@
-"""The old path of `dae_utils.data.sources`, for notebooks that are not rewritten yet."""
+"""The old path of `dae_utils.data.storage`, for notebooks that are not rewritten yet."""
 
-from dae_utils.data.sources import (
+from dae_utils.data.storage import (
     data_dir,
 )
 

@@ -73,7 +73,7 @@ def _flat(name: str) -> np.ndarray:
 
 
 def _beats() -> np.ndarray:
-    from dae_utils.data.heartbeats import load_heartbeats, random_split
+    from dae_utils.data import load_heartbeats, random_split
 
     beats = load_heartbeats()
     return beats.beats[random_split(beats).train]

@@ -64,7 +64,8 @@ def blur(generator: np.random.Generator, images: ArrayLike, sigma: float) -> Ima
     images = _checked(images)
     sigma = _checked_strength(sigma, "sigma")
     sigmas = (0, sigma, sigma, 0)[: images.ndim]
-    return np.clip(ndimage.gaussian_filter(images, sigmas, mode="constant"), 0, 1)
+    blurred: Images = ndimage.gaussian_filter(images, sigmas, mode="constant")
+    return np.clip(blurred, 0, 1)
 
 
 def move(generator: np.random.Generator, images: ArrayLike, pixels: int) -> Images:

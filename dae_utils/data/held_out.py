@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dae_utils.validation import check_count
 
 if TYPE_CHECKING:
-    from dae_utils.data.heartbeats import Heartbeats
+    from dae_utils.data.beats import Heartbeats
     from dae_utils.data.images import ImageDataset
 
 __all__ = ["HELD_OUT_RECORDS", "Parts", "held_out_heartbeats", "held_out_images", "is_held_out"]
@@ -132,7 +132,8 @@ def held_out_heartbeats(heartbeats: Heartbeats, *, with_202: bool = False) -> Pa
     Raises:
         ValueError: beats that don't name their record, or of which a part stays empty.
     """
-    from dae_utils.data.heartbeats import SIMULATED_OFFSET, inter_patient_split
+    from dae_utils.data.mitdb import SIMULATED_OFFSET
+    from dae_utils.data.splits import inter_patient_split
 
     split = inter_patient_split(heartbeats, separate_201_202=not with_202)
     number = heartbeats.record - (SIMULATED_OFFSET if heartbeats.simulated else 0)

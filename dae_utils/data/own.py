@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -100,7 +100,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     continue
                 kinds = ("numbers", "words") if name in self._numbers else ("words", "numbers")
                 raise ValueError(f"column {name} held {kinds[0]} in fit and holds {kinds[1]} now.")
-        return self._encoder.transform(frame[self.columns_]).astype(np.float32)
+        vectors: NDArray[np.float32] = self._encoder.transform(frame[self.columns_]).astype(np.float32)
+        return vectors
 
 
 def _checked_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -180,13 +181,13 @@ def _read_image(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.f
             if upright.mode.startswith("I"):
                 # Sixteen bits a pixel: Pillow would cut them off at 255 instead of scaling them.
                 values = np.clip(np.asarray(upright, dtype=np.float64) / 65535, 0, 1)
-                upright = Image.fromarray(np.uint8(values * 255 + 0.5))
+                upright = Image.fromarray((values * 255 + 0.5).astype(np.uint8))
             plain = upright.convert("RGB" if colour else "L").resize(size, Image.Resampling.LANCZOS)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(
             f"{path.name} cannot be read as an image ({error}); repair it or take it out."
         ) from None
-    return np.asarray(plain, dtype=np.float32) / 255
+    return np.asarray(plain, dtype=np.float32) / np.float32(255)
 
 
 def windows(signal: ArrayLike, length: int, step: int | None = None) -> NDArray[np.float32]:
@@ -223,7 +224,9 @@ def windows(signal: ArrayLike, length: int, step: int | None = None) -> NDArray[
     return np.ascontiguousarray(np.moveaxis(view, -1, 1)).reshape(len(view), -1)
 
 
-def split_in_order(x: ArrayLike, shares: Sequence[float] = (0.6, 0.2, 0.2), gap: int = 0) -> list[NDArray]:
+def split_in_order(
+    x: ArrayLike, shares: Sequence[float] = (0.6, 0.2, 0.2), gap: int = 0
+) -> list[NDArray[Any]]:
     """Cut samples that came one after the other into stretches: to train on, to hold out, to test.
 
     Windows that overlap, or neighbours that are nearly the same, must not stand on both sides of a split: a

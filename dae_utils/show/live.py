@@ -21,7 +21,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike, NDArray
 
-from dae_utils.data.sources import atomic_write
+from dae_utils.data.storage import atomic_write
 from dae_utils.profiles import Profile
 
 __all__ = ["LiveFile", "export", "keras_model", "load", "round_weights"]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dae_utils.data.sources import atomic_write
+from dae_utils.data.storage import atomic_write
 
 __all__ = ["PublishedNetwork", "PublishedNetworkError", "read_published", "write_published"]
 

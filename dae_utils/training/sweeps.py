@@ -24,7 +24,7 @@ import pandas as pd
 from sklearn.model_selection import ParameterGrid
 from tqdm.auto import tqdm
 
-from dae_utils.data.sources import atomic_write
+from dae_utils.data.storage import atomic_write
 from dae_utils.profiles import show_progress
 from dae_utils.training.digests import digest_of
 

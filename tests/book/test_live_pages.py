@@ -33,9 +33,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
 from dae_utils import evaluation
-from dae_utils.data import heartbeats
+from dae_utils.data import mitdb, read_record
 from dae_utils.data.images import load_cifar10, load_fashion_mnist, load_mnist
-from dae_utils.data.sources import SourceError
+from dae_utils.data.storage import SourceError
 from dae_utils.profiles import Profile
 from dae_utils.show import live
 
@@ -273,12 +273,12 @@ def real_samples(name: str, count: int = 100) -> np.ndarray:
         return exported(name).arrays["codes"][:count].astype("float32")
     content = exported(name)
     try:
-        heartbeats.check_mitdb()
+        mitdb.check_mitdb()
     except SourceError:
         # Without the records, the simulated recording that scrolls, at its beats and between them.
         places = np.unique(content.arrays["beats"].astype(int)[:, None] + [0, 150])
         return strip_inputs(content, content.arrays["signal"] / 1000, places)[:count]
-    record = heartbeats.read_record(119)  # normal beats, and ventricular ones
+    record = read_record(119)  # normal beats, and ventricular ones
     return strip_inputs(content, record.signals, record.r_peaks[1:])[:count]
 
 

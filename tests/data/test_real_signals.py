@@ -13,7 +13,7 @@ import pytest
 import wfdb
 import wfdb.processing
 
-from dae_utils.data import heartbeats as hb
+from dae_utils.data import mitdb, read_record
 from dae_utils.signals import find_beats, match_beats, quality_spans
 
 pytestmark = [
@@ -26,7 +26,7 @@ RATE = 360
 
 @pytest.mark.parametrize(("number", "least"), [(100, 1.0), (114, 0.999), (119, 0.999), (203, 0.98)])
 def test_r_peaks_are_those_of_the_experts(number, least):
-    record = hb.read_record(number)
+    record = read_record(number)
     beats = find_beats(record.signals, main_lead=record.main_lead)
     match = match_beats(beats.sample, record.r_peaks)
     assert match.sensitivity >= least
@@ -34,10 +34,10 @@ def test_r_peaks_are_those_of_the_experts(number, least):
 
 
 def test_faults_are_seen():
-    saturated = quality_spans(hb.read_record(116).signals)
+    saturated = quality_spans(read_record(116).signals)
     assert any(span.quality == "saturated" and abs(span.start - 1404) < 1 for span in saturated)
     folder = os.environ["DAE_MITDB_DIR"]
-    signals = hb.read_record(104).signals
+    signals = read_record(104).signals
     marks = wfdb.rdann(f"{folder}/104", "atr")
     is_change = np.array(marks.symbol) == "~"
     noisy, state = np.zeros(len(signals), bool), [*marks.subtype[is_change], 0]
@@ -53,8 +53,8 @@ def test_faults_are_seen():
 
 def test_every_record_is_taken_and_its_pairs_are_those_of_wfdb():
     counts = np.zeros(3, int)
-    for number in hb.MITDB_RECORDS:
-        record = hb.read_record(number)
+    for number in mitdb.MITDB_RECORDS:
+        record = read_record(number)
         found = find_beats(record.signals, main_lead=record.main_lead).sample
         match = match_beats(found, record.r_peaks)
         theirs = wfdb.processing.compare_annotations(record.r_peaks, found, 55)  # less than 55 samples apart

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from dae_utils.data import heartbeats as hb
+from dae_utils import data as hb
 from dae_utils.signals import BeatFinder, Beats
 
 RATE = 360

@@ -19,8 +19,10 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from dae_utils.data import images as datasets
-from dae_utils.data.images import decode_cifar, decode_idx, decode_png_rows, gunzip
-from dae_utils.data.sources import ArraySpec, DataSource, LocalFolder, NpmPackage, OfficialHost, SourceError
+from dae_utils.data.formats import decode_cifar, decode_idx, decode_npz, decode_png_rows, gunzip
+from dae_utils.data.routes import LocalFolder, NpmPackage, OfficialHost
+from dae_utils.data.sources import ArraySpec, DataSource
+from dae_utils.data.storage import SourceError
 
 BYTES = npst.arrays(np.uint8, npst.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6))
 
@@ -275,7 +277,7 @@ def test_package_decodes_to_the_same_arrays(name, members):
 def test_npz_that_would_fill_the_memory_is_refused():
     stream = io.BytesIO()
     np.savez_compressed(stream, x_train=np.zeros(60_000_000, np.uint8))
-    with pytest.raises(ValueError, match="more than 60 MB"):
+    with pytest.raises(ValueError, match="more than 60000000 bytes"):
         datasets.MNIST.routes[1].decode({"mnist.npz": stream.getvalue()})
 
 
@@ -290,7 +292,7 @@ def test_pickle_in_a_download_is_not_opened():
     stream = io.BytesIO()
     np.savez(stream, x_train=np.array([Trap()], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
-        datasets.MNIST.routes[1].decode({"mnist.npz": stream.getvalue()})
+        decode_npz(stream.getvalue(), 10**6)
 
 
 def test_what_is_known_about_each_set():
@@ -307,7 +309,23 @@ def test_what_is_known_about_each_set():
     assert isinstance(datasets.CIFAR10.routes[2], NpmPackage)
 
 
-def test_import_is_light():
-    """Reading data must not wait for TensorFlow."""
-    code = "import sys, dae_utils.datasets; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+HEAVY = ["keras", "tensorflow", "neurokit2", "wfdb", "scipy", "sklearn", "pandas", "matplotlib"]
+
+
+@pytest.mark.parametrize("module", ["dae_utils.data", "dae_utils.datasets", "dae_utils.heartbeats"])
+def test_import_is_light(module):
+    """Reading data from the cache must wait neither for a framework nor for what only raw records need."""
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_all_modules_of_the_room_do_without_a_framework():
+    code = (
+        "import importlib, pkgutil, sys, dae_utils.data as room\n"
+        "for module in pkgutil.iter_modules(room.__path__):\n"
+        "    importlib.import_module(f'dae_utils.data.{module.name}')\n"
+        "print([name for name in ('keras', 'tensorflow', 'torch', 'jax') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

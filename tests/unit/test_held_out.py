@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dae_utils.data.heartbeats import DS1_RECORDS, DS2_RECORDS, MITDB_RECORDS, SIMULATED_OFFSET, Heartbeats
+from dae_utils.data.beats import Heartbeats
 from dae_utils.data.held_out import HELD_OUT_RECORDS, held_out_heartbeats, held_out_images, is_held_out
 from dae_utils.data.images import ImageDataset
+from dae_utils.data.mitdb import DS1_RECORDS, DS2_RECORDS, MITDB_RECORDS, SIMULATED_OFFSET
 
 
 def images(n: int = 20_000, n_test: int = 300) -> ImageDataset:

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from dae_utils import __main__ as command
-from dae_utils.data import images as datasets
-from dae_utils.data.sources import ArraySpec, OfficialHost, SourceError
+from dae_utils.data.images import SOURCES
+from dae_utils.data.routes import OfficialHost
+from dae_utils.data.sources import ArraySpec
+from dae_utils.data.storage import SourceError
 
 Y = np.arange(9, dtype=np.uint8)
 
@@ -22,7 +24,7 @@ Y = np.arange(9, dtype=np.uint8)
 @pytest.fixture
 def small_sets(official_host, cache_folder, monkeypatch):
     """Tiny data sets of the real names on the local server, and heartbeats that only note what is asked."""
-    for key, source in datasets.SOURCES.items():
+    for key, source in SOURCES.items():
         official_host.answers[f"{key}.bin"] = Y.tobytes()
         route = OfficialHost(
             official_host.url,
@@ -31,14 +33,12 @@ def small_sets(official_host, cache_folder, monkeypatch):
         )
         spec = ArraySpec(Y.shape, hashlib.sha256(Y.tobytes()).hexdigest())
         small = replace(source, arrays={"y": spec}, routes=(route,))
-        monkeypatch.setitem(datasets.SOURCES, key, small)
+        monkeypatch.setitem(SOURCES, key, small)
     asked = []
-    heartbeats = types.ModuleType("dae_utils.data.heartbeats")
-    heartbeats.fetch_mitdb = lambda: asked.append("fetch") or "the cache"
-    heartbeats.check_mitdb = lambda: asked.append("check")
-    monkeypatch.setitem(sys.modules, "dae_utils.data.heartbeats", heartbeats)
+    monkeypatch.setattr(command, "fetch_mitdb", lambda: asked.append("fetch") or "the cache")
+    monkeypatch.setattr(command, "check_mitdb", lambda: asked.append("check"))
     monkeypatch.delenv("DAE_MITDB_DIR", raising=False)
-    return types.SimpleNamespace(host=official_host, folder=cache_folder, asked=asked, heartbeats=heartbeats)
+    return types.SimpleNamespace(host=official_host, folder=cache_folder, asked=asked)
 
 
 def test_fetches_all_sets_then_finds_them(small_sets, capsys):
@@ -93,11 +93,11 @@ def test_check_says_what_is_missing_or_damaged(arguments, small_sets, capsys):
     )
 
 
-def test_check_of_heartbeats_that_are_not_right(small_sets, capsys):
+def test_check_of_heartbeats_that_are_not_right(small_sets, monkeypatch, capsys):
     def check() -> None:
         raise SourceError("MIT-BIH: 1 file is missing.\nNext: fetch it.")
 
-    small_sets.heartbeats.check_mitdb = check
+    monkeypatch.setattr(command, "check_mitdb", check)
     assert command.main(["fetch", "--check", "mitdb"]) == 1
     assert capsys.readouterr().err == "MIT-BIH: 1 file is missing.\nNext: fetch it.\n"
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,12 @@ from dae_utils.results import Result, Results
 
 FULL, QUICK = Profile("full"), Profile("quick")
 GOOD = {"seeds": 3, "protocol": "trained on sevens, measured on all digits"}
+
+
+@pytest.fixture(autouse=True)
+def only_real_hearts(monkeypatch):
+    """Other tests of the same process make simulated hearts; what these do to results is tested below."""
+    monkeypatch.setattr("dae_utils.results.simulated_hearts_were_used", lambda: False)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -238,6 +246,40 @@ def test_bad_descriptions(tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
         results.record("a.b", Interval(0, 0, 0), **{**GOOD, **changed})
     assert not results.entries
+
+
+SIMULATED = """
+import sys
+import numpy as np
+from dae_utils.data import Record
+from dae_utils.evaluation.metrics import Interval
+from dae_utils.profiles import Profile
+from dae_utils.results import Results
+
+results = Results("chapter", Profile(sys.argv[1]), sys.argv[2])
+results.record("before.simulation", Interval(0, 0, 0), seeds=1, protocol="p")
+Record(9100, np.zeros((9, 1)), ("II",), 360, np.array([1, 5]), np.array(["N", "N"]), simulated=True)
+try:
+    results.record("after.simulation", Interval(0, 0, 0), seeds=1, protocol="p")
+except RuntimeError as error:
+    print(error)
+results.save()
+"""
+
+
+@pytest.mark.parametrize("profile", ["full", "quick"])
+def test_no_result_of_a_full_run_is_recorded_once_hearts_were_simulated(tmp_path, profile):
+    command = [sys.executable, "-c", SIMULATED, profile, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept = list(json.loads((tmp_path / "chapter.json").read_text()))
+    if profile == "full":
+        assert len(run.stdout.splitlines()) == 1
+        assert "after.simulation" in run.stdout
+        assert "DAE_MITDB_DIR" in run.stdout
+        assert kept == ["before.simulation"]
+    else:
+        assert run.stdout == ""
+        assert kept == ["before.simulation", "after.simulation"]
 
 
 def test_a_result_cannot_be_changed_after_recording(tmp_path):
