@@ -65,7 +65,7 @@ def is_held_out(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which training images are held out, given their places in the publisher's file.
 
     Of every ten blocks of 1000 consecutive images the last one: images 9000 to 9999, 19 000 to 19 999 and so
-        on.
+    on.
     """
     held: NDArray[np.bool_] = rows // _BLOCK % _EVERY == _EVERY - 1
     return held
@@ -75,14 +75,13 @@ def held_out_images(images: ImageDataset, step: int = 1) -> Parts:
     """Return MNIST, Fashion-MNIST or CIFAR-10 in three parts, the publisher's test images being the test.
 
     Held out are blocks of 1000 consecutive training images, every tenth block: 6000 images of MNIST and
-        Fashion-MNIST, 5000 of CIFAR-10. A random tenth would not do for MNIST: some 500 people wrote its
-        training images, the file keeps each person's digits together, and so a random tenth comes from hands
-        that the network has
-    seen and looks easier than the test, which other people wrote. The last tenth would not do either, since
-    some blocks are harder than others: blocks from all over the file are few enough writers each and mixed
-    enough together. In the files of the other two sets neighbours are no more alike than others; the same
-    rule serves, so that the book has one. Each part then has about as many images of every class as its size
-    suggests, not exactly.
+    Fashion-MNIST, 5000 of CIFAR-10. A random tenth would not do for MNIST. Some 500 people wrote its training
+    images, and the file keeps each person's digits together; so a random tenth comes from hands that the
+    network has seen, and looks easier than the test, which other people wrote. The last tenth would not do
+    either, since some blocks are harder than others: blocks from all over the file are few enough writers
+    each and mixed enough together. In the files of the other two sets neighbours are no more alike than
+    others; the same rule serves, so that the book has one. Each part then has about as many images of every
+    class as its size suggests, not exactly.
 
     Args:
         images: what `load_mnist`, `load_fashion_mnist` or `load_cifar10` returns.
