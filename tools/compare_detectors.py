@@ -77,7 +77,7 @@ def heartbeat_problems() -> Iterator[Problem]:
 
     hearts = load_heartbeats(allow_simulated=False)
     split = inter_patient_split(hearts)
-    beats, anomalous = hearts.beats, hearts.labels != 0
+    beats, anomalous = hearts.beats[..., np.newaxis], hearts.labels != 0  # windows of one channel
     normal = split.train[~anomalous[split.train]]
     yield Problem("Heartbeats", "other patients", beats[normal], beats[split.test], anomalous[split.test])
     order = np.random.default_rng(0).permutation(normal)
@@ -102,8 +102,8 @@ def table_problems(name: str, load: Callable[..., Any]) -> Iterator[Problem]:
         yield Problem("Tables", f"{name} {number}", X[normal[: len(normal) // 2]], X[new], y[new] != number)
 
 
-def problems() -> Iterator[Problem]:
-    """Yield all problems, those that take the least time first; all image sets have their turn together."""
+def problems(groups: list[str] | None = None) -> Iterator[Problem]:
+    """Yield all problems (or those of some groups); the image sets take turns."""
     from dae_utils.data.images import load_cifar10, load_fashion_mnist, load_mnist
 
     tables = {
@@ -112,12 +112,15 @@ def problems() -> Iterator[Problem]:
         "digits": load_digits,
         "iris": load_iris,
     }
-    for name, load in tables.items():
-        yield from table_problems(name, load)
-    yield from heartbeat_problems()
-    sets = {"MNIST": load_mnist, "Fashion-MNIST": load_fashion_mnist, "CIFAR-10": load_cifar10}
-    for of_one_class in zip(*(image_problems(name, load) for name, load in sets.items()), strict=True):
+    images = {"MNIST": load_mnist, "Fashion-MNIST": load_fashion_mnist, "CIFAR-10": load_cifar10}
+    images = {name: load for name, load in images.items() if not groups or name in groups}
+    if not groups or "Tables" in groups:
+        for name, load in tables.items():
+            yield from table_problems(name, load)
+    for of_one_class in zip(*(image_problems(name, load) for name, load in images.items()), strict=True):
         yield from of_one_class
+    if not groups or "Heartbeats" in groups:
+        yield from heartbeat_problems()
 
 
 def seeds_for(problem: Problem, method: str) -> tuple[int, ...]:
@@ -221,20 +224,17 @@ def run(pyod_python: str, cores: int, groups: list[str] | None, methods: list[st
     done = {(row["group"], row["problem"], row["method"], row["seed"]) for row in rows}
     workers: dict[str, Worker] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for problem in problems():
-            if groups and problem.group not in groups:
-                continue
-            for seed in SEEDS:
-                for method in methods:
-                    key = (problem.group, problem.name, method, seed)
-                    if key in done or seed not in seeds_for(problem, method):
-                        continue
-                    if method not in workers:
-                        python = sys.executable if method == OURS else pyod_python
-                        workers[method] = Worker(python, method, cores)
-                    rows.append(measure_one(workers[method], problem, method, seed, Path(folder)))
-                    write_results(rows, cores)
-                    print(rows[-1], flush=True)
+        for seed, problem in ((seed, problem) for seed in SEEDS for problem in problems(groups)):
+            for method in methods:
+                key = (problem.group, problem.name, method, seed)
+                if key in done or seed not in seeds_for(problem, method):
+                    continue
+                if method not in workers:
+                    python = sys.executable if method == OURS else pyod_python
+                    workers[method] = Worker(python, method, cores)
+                rows.append(measure_one(workers[method], problem, method, seed, Path(folder)))
+                write_results(rows, cores)
+                print(rows[-1], flush=True)
     for worker in workers.values():
         worker.close()
 

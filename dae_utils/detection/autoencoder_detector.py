@@ -27,8 +27,8 @@ __all__ = ["AutoencoderDetector"]
 Matrix = NDArray[np.float64]
 
 _BATCH_SIZE = 128
-_N_STEPS = 1200
-_MOST_EPOCHS = 200
+_N_STEPS = 500
+_MOST_EPOCHS = 60
 # Noise on what the network sees, in spreads of a component: it learns to lead samples back to normal ones.
 _NOISE = 0.1
 # So many samples are scored at once: what the layers give for them takes some megabytes.
@@ -61,10 +61,10 @@ class AutoencoderDetector(AnomalyDetector):
     ``scaling="common"``. So for a signal of one channel: `X[..., np.newaxis]` makes windows (n, length, 1).
 
     Args:
-        code_size: values in the code; by default 16, or a third of the components when they are few.
+        code_size: values in the code; by default an eighth of the number of components, and 16 at most.
         hidden_sizes: sizes of the layers between components and code; the decoder has them in reverse order.
         n_components: the most principal components to give to the network.
-        epochs: how often each sample is seen; by default as often as makes 1200 steps, and 200 times at most.
+        epochs: how often each sample is seen; by default as often as makes 500 steps, and 60 times at most.
         scaling: "common" (one standard deviation for all values), "columns" (one for each), or "auto": the
             second for tables, the first for all else.
         false_alarm_rate: highest acceptable share of normal samples that raise an alarm, between 0 and 1.
@@ -80,8 +80,8 @@ class AutoencoderDetector(AnomalyDetector):
         self,
         *,
         code_size: int | None = None,
-        hidden_sizes: tuple[int, ...] = (256, 128, 64),
-        n_components: int = 128,
+        hidden_sizes: tuple[int, ...] = (128,),
+        n_components: int = 256,
         epochs: int | None = None,
         scaling: str = "auto",
         false_alarm_rate: float = 0.05,
@@ -105,7 +105,7 @@ class AutoencoderDetector(AnomalyDetector):
         components = self._components(scaled).astype(np.float32)
         n_components = components.shape[1]
 
-        code_size = self.code_size if self.code_size is not None else min(16, ceil(n_components / 3))
+        code_size = self.code_size if self.code_size is not None else min(16, ceil(n_components / 8))
         self.network_: keras.Model = dense_autoencoder(
             n_components, self.hidden_sizes, code_size, code_activation="linear", output_activation="linear"
         )
