@@ -33,6 +33,8 @@ _MOST_EPOCHS = 60
 _NOISE = 0.1
 # So many samples are scored at once: what the layers give for them takes some megabytes.
 _ROWS_AT_ONCE = 4096
+# With more values (and samples) than this, the principal components are approximate.
+_MOST_VALUES_EXACTLY = 1000
 # Further away than a million spreads is all the same, and its square must stay a number.
 _FARTHEST = 1e6
 
@@ -54,7 +56,8 @@ class AutoencoderDetector(AnomalyDetector):
     5. Two numbers for a sample x and its reconstruction x': the squared error |x - x'|^2, and the Mahalanobis
        distance of the differences between what x and x' do in the layers of the encoder (Kim et al., RaPP,
        ICLR 2020). The score is the sum of their logarithms, each divided by its spread on the training
-       samples.
+       samples. In a table the squared distance from the mean joins them as a third: with few rows a network
+       copies too well to be trusted alone.
     6. The threshold comes from the held-out samples, see `ConformalThreshold`.
 
     Images as rows, shape (n, pixels), are a table to step 2. Give them their shape back, or say
@@ -102,7 +105,7 @@ class AutoencoderDetector(AnomalyDetector):
         self._fit_scale(X)
         scaled = self._scaled(X)
         self._fit_components(scaled, random)
-        components = self._components(scaled).astype(np.float32)
+        components = self._components(scaled)
         n_components = components.shape[1]
 
         code_size = self.code_size if self.code_size is not None else min(16, ceil(n_components / 8))
@@ -114,7 +117,7 @@ class AutoencoderDetector(AnomalyDetector):
         most = min(_MOST_EPOCHS, ceil(_N_STEPS * batch_size / len(X)))
         self.history_: History = fit(
             self.network_,
-            components,
+            components.astype(np.float32),
             epochs=most if self.epochs is None else check_count(self.epochs, "epochs"),
             batch_size=batch_size,
             learning_rate=2e-3,
@@ -126,16 +129,18 @@ class AutoencoderDetector(AnomalyDetector):
         self._encoder = DenseCopy(self.network_.get_layer("encoder"))
         self._decoder = DenseCopy(self.network_.get_layer("decoder"))
 
-        errors, differences = self._compare(scaled)
-        self._covariance = LedoitWolf().fit(differences)
-        self._scale_of_logs = np.ones(2)
-        self._smallest = np.maximum(1e-9 * np.mean([errors, self._distances(differences)], axis=1), 1e-30)
-        spread = self._logs(scaled).std(axis=0)
-        self._scale_of_logs = np.where(spread > 1e-9, spread, 1.0)
+        self._covariance = LedoitWolf().fit(self._differences(components))
+        numbers = self._numbers(scaled)
+        # Added before the logarithm is taken, since a perfect copy has an error of 0.
+        self._smallest: Matrix = np.maximum(1e-9 * numbers.mean(axis=0), 1e-30)
+        spread = np.log(numbers + self._smallest).std(axis=0)
+        self._spread_of_logs: Matrix = np.where(spread > 1e-9, spread, 1.0)
 
     def _score(self, X: Samples) -> Matrix:
         pieces = [X[start : start + _ROWS_AT_ONCE] for start in range(0, len(X), _ROWS_AT_ONCE)]
-        return np.concatenate([self._logs(self._scaled(piece)).sum(axis=1) for piece in pieces])
+        numbers = np.concatenate([self._numbers(self._scaled(piece)) for piece in pieces])
+        score: Matrix = np.sum(np.log(numbers + self._smallest) / self._spread_of_logs, axis=1)
+        return score
 
     def reconstruct(self, X: ArrayLike) -> Matrix:
         """Return what the autoencoder makes of samples, in their own shape and units.
@@ -148,7 +153,7 @@ class AutoencoderDetector(AnomalyDetector):
         """
         X = self._validated_like_fit(X)
         components = self._components(self._scaled(X))
-        scaled = self._decoder(self._encoder(components)) * self._spread @ self._directions + self._centre
+        scaled = self._copy(components) * self._spread @ self._directions + self._centre
         copy: Matrix = (scaled * self._scale + self._mean).reshape(X.shape)
         return copy
 
@@ -156,6 +161,7 @@ class AutoencoderDetector(AnomalyDetector):
         """Learn mean and standard deviation: one for each column, or one for all values."""
         check_choice(self.scaling, "scaling", ("auto", "common", "columns"))
         by_column = self.scaling == "columns" or (self.scaling == "auto" and X.ndim == 2)
+        self._is_table = by_column
         values = flat(X).astype(np.float64)
         # In units of the largest value, so that no square overflows.
         largest = float(np.abs(values).max()) or 1.0
@@ -175,8 +181,12 @@ class AutoencoderDetector(AnomalyDetector):
     def _fit_components(self, scaled: Matrix, random: np.random.RandomState) -> None:
         """Learn the leading principal components, and one spread for all of them."""
         most = min(check_count(self.n_components, "n_components"), scaled.shape[1], len(scaled) - 1)
-        # Only the leading ones of a large matrix: much faster, and exact enough to put into a network.
-        solver = "randomized" if min(scaled.shape) > 4 * most else "full"
+        n, n_values = scaled.shape
+        # Through the covariance where it is small. For large images only the leading components are sought,
+        # which is much faster and exact enough to put into a network.
+        solver = "full" if n < n_values else "covariance_eigh"
+        if min(n, n_values) > _MOST_VALUES_EXACTLY:
+            solver = "randomized"
         with np.errstate(invalid="ignore"):  # samples that are all the same have no variance to explain
             pca = PCA(most, svd_solver=solver, random_state=random).fit(scaled)
         self._directions: Matrix = pca.components_
@@ -187,28 +197,26 @@ class AutoencoderDetector(AnomalyDetector):
         components: Matrix = (scaled - self._centre) @ self._directions.T / self._spread
         return components
 
-    def _compare(self, scaled: Matrix) -> tuple[Matrix, Matrix]:
-        """Return squared errors, shape (n,), and differences in the encoder's layers, shape (n, units)."""
+    def _numbers(self, scaled: Matrix) -> Matrix:
+        """Return what the score is made of, none of it negative, shape (n, 2), for a table (n, 3)."""
         components = self._components(scaled)
-        copies = self._decoder(self._encoder(components))
+        from_mean = np.sum((scaled - self._centre) ** 2, axis=1) / self._spread**2
         # The directions are orthonormal, so the error is that in the components and that outside of them.
-        outside = np.sum((scaled - self._centre) ** 2, axis=1) / self._spread**2 - np.sum(
-            components**2, axis=1
+        outside = np.maximum(from_mean - np.sum(components**2, axis=1), 0.0)
+        errors = np.sum((components - self._copy(components)) ** 2, axis=1) + outside
+        distances = np.maximum(self._covariance.mahalanobis(self._differences(components)), 0.0)
+        numbers = [errors, distances, from_mean] if self._is_table else [errors, distances]
+        return np.stack(numbers, axis=1)
+
+    def _copy(self, components: Matrix) -> Matrix:
+        return self._decoder(self._encoder(components))
+
+    def _differences(self, components: Matrix) -> Matrix:
+        """Return how samples and their copies differ in the layers of the encoder, shape (n, units)."""
+        stages = zip(
+            self._encoder.stages(components), self._encoder.stages(self._copy(components)), strict=True
         )
-        errors = np.sum((components - copies) ** 2, axis=1) + np.maximum(outside, 0.0)
-        pairs = zip(self._encoder.stages(components), self._encoder.stages(copies), strict=True)
-        return errors, np.concatenate([original - copy for original, copy in pairs], axis=1)
-
-    def _distances(self, differences: Matrix) -> Matrix:
-        distances: Matrix = self._covariance.mahalanobis(differences)
-        return np.maximum(distances, 0.0)
-
-    def _logs(self, scaled: Matrix) -> Matrix:
-        """Return the logarithms of error and distance over their spreads, shape (n, 2)."""
-        errors, differences = self._compare(scaled)
-        both = np.stack([errors, self._distances(differences)], axis=1)
-        logs: Matrix = np.log(both + self._smallest) / self._scale_of_logs
-        return logs
+        return np.concatenate([original - copy for original, copy in stages], axis=1)
 
 
 def _draw_weights(network: keras.Model, random: np.random.RandomState) -> None:
