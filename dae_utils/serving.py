@@ -35,7 +35,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from dae_utils.detection.scoring import predict_in_batches
+from dae_utils.networks.inner import predict_in_batches
 from dae_utils.validation import check_count, check_samples, check_unit_interval
 
 __all__ = ["create_app", "main"]

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dae_utils.detection.scoring import ConformalThreshold
 from dae_utils.evaluation.metrics import Interval, bootstrap
+from dae_utils.scoring import ConformalThreshold
 
 SHARES = {"train": 0.5, "held-out": 0.2}
 

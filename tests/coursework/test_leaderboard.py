@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from dae_utils.detection.scoring import ConformalThreshold
+from dae_utils.scoring import ConformalThreshold
 from tools import leaderboard
 from tools.coursework.places import ASSIGNMENTS
 

@@ -23,7 +23,7 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from dae_utils import serving
-from dae_utils.detection.scoring import predict_in_batches
+from dae_utils.networks.inner import predict_in_batches
 
 
 def small_encoder(inputs=(16,), code_size=3, seed=0) -> keras.Model:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from dae_utils.data import heartbeats as hb
-from dae_utils.detection.scoring import PCADetector
+from dae_utils.scoring import PCADetector
 from dae_utils.signals import streaming
 from dae_utils.signals.streaming import BeatFinder, Beats, BeatStream, find_beats, score_record
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dae_utils.validation import (
+    check_batch,
     check_choice,
     check_count,
     check_flags,
@@ -77,6 +78,40 @@ def test_bad_samples_are_refused(x, message):
 )
 def test_floating_point_values_that_are_not_pixels_pass(x):
     np.testing.assert_array_equal(check_samples(x), x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "becomes"),
+    [
+        (np.uint8, np.float32),
+        (np.int16, np.float32),
+        (np.float16, np.float32),
+        (bool, np.float32),
+        (np.int32, np.float64),
+        (np.int64, np.float64),
+        (np.longdouble, np.float64),
+    ],
+)
+def test_a_batch_may_hold_any_finite_numbers(dtype, becomes):
+    x = np.array([[0, 127], [1, 1]]).astype(dtype)
+    checked = check_batch(x)
+    assert checked.dtype == becomes
+    np.testing.assert_array_equal(checked, x)
+    pixels = np.array([[0.0, 255.0], [-7.0, 1e9]])
+    assert check_batch(pixels) is pixels
+
+
+def test_a_batch_is_checked_for_the_rest():
+    for x, message in (
+        (with_value(np.nan), "NaN"),
+        (np.zeros(5), "needs shape"),
+        (np.empty((0, 4)), "empty"),
+        (np.zeros((2, 2), complex), "real numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_batch(x)
+    with pytest.raises(ValueError, match=r"shape \(4,\), but \(2, 2\) is expected"):
+        check_batch(GOOD, sample_shape=(2, 2))
 
 
 def test_a_sample_shape_is_enforced():
