@@ -202,13 +202,12 @@ def measure_one(worker: Worker, problem: Problem, method: str, seed: int, folder
     np.savez(folder / "problem.npz", X=given.X, X_new=given.X_new)
     paths = {"problem": str(folder / "problem.npz"), "answer": str(folder / "answer.npz")}
     answer = worker.measure({"method": method, "seed": seed, "rate": RATE, **paths})
+    row = {"group": problem.group, "problem": problem.name, "method": method, "seed": seed}
+    if "error" in answer:
+        return row | {"fitted_on": len(given.X), "error": answer["error"]}
     with np.load(folder / "answer.npz") as arrays:
         scores, alarms = arrays["scores"], arrays["alarms"]
-    row = {
-        "group": problem.group,
-        "problem": problem.name,
-        "method": method,
-        "seed": seed,
+    row |= {
         "auroc": round(float(roc_auc_score(problem.anomalous, scores)), 5),
         "false_alarms": int(alarms[~problem.anomalous].sum()),
         "new_normals": int((~problem.anomalous).sum()),

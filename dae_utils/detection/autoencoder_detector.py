@@ -220,7 +220,7 @@ class AutoencoderDetector(AnomalyDetector):
 
 
 def _draw_weights(network: keras.Model, random: np.random.RandomState) -> None:
-    """Draw the weights from a generator of ours, so that nothing else in the process is seeded.
+    """Draw the weights from a generator of ours, so that the state of Keras's own does not matter.
 
     Uniform as Keras draws them (Glorot and Bengio, AISTATS 2010); biases begin at 0.
     """
