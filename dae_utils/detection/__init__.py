@@ -18,12 +18,14 @@ from dae_utils.detection.errors import binary_cross_entropy, cross_entropy_floor
 from dae_utils.detection.thresholds import ConformalThreshold, scores_needed
 
 if TYPE_CHECKING:
+    from dae_utils.detection.autoencoder_detector import AutoencoderDetector
     from dae_utils.detection.latent import LatentMahalanobis, LatentNeighbours
     from dae_utils.detection.pathway import PathwayScore
     from dae_utils.detection.reconstruction import ReconstructionDetector
 
 __all__ = [
     "AnomalyDetector",
+    "AutoencoderDetector",
     "CalibratedSum",
     "ConformalThreshold",
     "LatentMahalanobis",
@@ -43,6 +45,7 @@ __all__ = [
 
 # The module of each detector that needs Keras.
 _WITH_A_NETWORK = {
+    "AutoencoderDetector": "autoencoder_detector",
     "LatentMahalanobis": "latent",
     "LatentNeighbours": "latent",
     "PathwayScore": "pathway",

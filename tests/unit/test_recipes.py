@@ -65,7 +65,7 @@ def test_recipe_1_compares_three_detectors(digits, capsys):
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        "ReconstructionDetector",
+        "AutoencoderDetector",
         "PCADetector",
         "NeighbourDetector",
     ]
