@@ -1,9 +1,8 @@
-"""The probes of the first edition at their old path, for notebooks that are not rewritten yet.
+"""The old path of `dae_utils.evaluation.probes`, for notebooks that are not rewritten yet.
 
 `linear_probe` standardises every feature and takes one penalty as given. That cripples pixels and principal
-components, whose small axes it raises to the level of the large ones: new work takes
-    `dae_utils.evaluation.tuned_linear_probe`. Kept so that what stands in the committed notebooks can be
-    recomputed.
+components, whose small axes it raises to the level of the large ones: new work takes `tuned_linear_probe` of
+`dae_utils.evaluation`. Kept so that what stands in the committed notebooks can be recomputed.
 """
 
 from __future__ import annotations

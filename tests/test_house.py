@@ -159,8 +159,3 @@ def test_a_room_loads_only_what_it_needs(module, unwanted):
 @pytest.mark.parametrize("path", files(), ids=lambda path: Path(path).relative_to(LIBRARY).as_posix())
 def test_no_file_is_longer_than_one_can_hold_in_mind(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
-
-
-def test_the_old_paths_only_hand_on():
-    for name in OLD_PATHS:
-        assert len((LIBRARY / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 150, name

@@ -252,7 +252,7 @@ SIMULATED = """
 import sys
 import numpy as np
 from dae_utils.data import Record
-from dae_utils.evaluation.metrics import Interval
+from dae_utils.evaluation import Interval
 from dae_utils.profiles import Profile
 from dae_utils.results import Results
 
