@@ -120,10 +120,9 @@ def make_scenes(
     """Return scenes: an object each, drawn at random, at a random size and place in a random background.
 
     The mask is exact by definition: the object is brought to its size together with its outline, a pixel
-        belongs to
-    it where more than half of the pixel lies inside, and such a pixel shows the object's own colour,
-    undiluted by the ground it was cut from; all other pixels show the background. There are no mixed pixels
-    at the edge.
+    belongs to it where more than half of the pixel lies inside, and such a pixel shows the object's own
+    colour, undiluted by the ground it was cut from; all other pixels show the background. There are no mixed
+    pixels at the edge.
 
     Args:
         objects: grey on black, shape (m, height, width), or colour, shape (m, height, width, 3), in [0, 1].

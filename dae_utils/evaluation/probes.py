@@ -128,10 +128,9 @@ def tuned_linear_probe(
     inside. Of equal accuracies the stronger penalty wins, then the simpler scaling.
 
     The scaling matters because the penalty holds back weights, and so features of small spread: "none" takes
-        features as they are; "one scale" divides all by one number, the root of their mean variance, which is
-        the same as another penalty; "standardised" divides each by its own spread, which raises pixels that
-        hardly vary,
-    and the noise axes of a PCA, to the level of all others.
+    features as they are; "one scale" divides all by one number, the root of their mean variance, which is the
+    same as another penalty; "standardised" divides each by its own spread, which raises pixels that hardly
+    vary, and the noise axes of a PCA, to the level of all others.
 
     Args:
         train: features to learn from, shape (n, ...), made flat.
