@@ -83,8 +83,8 @@ def check_unit_range(targets: FloatArray, name: str) -> None:
     low, high = float(targets.min()), float(targets.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ValueError(
-            f"{name} runs from {low:g} to {high:g}, but the network ends in a sigmoid, which reaches [0, 1] only: "
-            "scale the values into [0, 1], or end the network without an activation."
+            f"{name} runs from {low:g} to {high:g}, but the network ends in a sigmoid, which reaches [0, 1] "
+            "only: scale the values into [0, 1], or end the network without an activation."
         )
 
 

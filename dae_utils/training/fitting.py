@@ -56,9 +56,8 @@ def fit(
 
     Layers that behave differently in training (`GaussianNoise`, `Dropout`, `BatchNormalization`) do so here
     as well, and penalties that layers add (regularisers, ``add_loss``) are minimised along with the loss.
-    To train on noisy inputs, pass `corrupt` and leave `GaussianNoise` out of the model: TensorFlow's compiler
-    draws random numbers slowly on a processor, where that layer made training 6 to 30 times slower in our
-    measurements.
+    To train on noisy inputs, pass `corrupt` rather than a `GaussianNoise` layer: a network that draws random
+    numbers in every step trains more slowly.
 
     With equal weights at the start and equal seeds the result is the same again on the same machine, also
     when several trainings run in threads of one process. No generator but the model's own is drawn from.
@@ -106,8 +105,8 @@ def fit(
     check_settings(epochs, batch_size, patience, validation_data is not None)
     samples = [check_samples(x, y, "x", "y")]
     if validation_data is not None:
-        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        samples.append(check_samples(*pair, "x of validation_data", "y of validation_data"))
+        held_x, held_y = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+        samples.append(check_samples(held_x, held_y, "x of validation_data", "y of validation_data"))
     batch_size = min(batch_size, len(samples[0]))
     n_steps = epochs * math.ceil(len(samples[0]) / batch_size)
     rates = learning_rates(n_steps, learning_rate, schedule)
@@ -130,7 +129,7 @@ def fit(
 
 
 def _as_seen(samples: Samples, corrupt: Corruption | None) -> Samples:
-    """Return samples as the training sees them: under corruption the inputs are another array than the targets."""
+    """Return samples as a training sees them: corrupted inputs are another array than the targets."""
     if corrupt is None:
         return samples
     return Samples(samples.inputs[:], samples.targets, samples.targets_in_unit_range, samples.name)

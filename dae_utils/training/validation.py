@@ -174,9 +174,7 @@ def _check_target_shape(output_shape: tuple[int | None, ...], samples: Samples) 
 
 
 def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(given) == len(wanted) and all(
-        w is None or g == w for g, w in zip(given, wanted, strict=True)
-    )
+    return len(given) == len(wanted) and all(w is None or g == w for g, w in zip(given, wanted, strict=True))
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

@@ -41,7 +41,7 @@ def take(key: Key) -> CompiledTrainer | None:
 
 
 def give_back(key: Key, trainer: CompiledTrainer) -> None:
-    """Keep a trainer for the next one who asks; the structures that were trained longest ago are forgotten."""
+    """Keep a trainer for the next one who asks; structures that were trained longest ago are forgotten."""
     with _lock:
         _idle.setdefault(key, []).append(trainer)
         _idle.move_to_end(key)

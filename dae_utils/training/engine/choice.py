@@ -12,7 +12,7 @@ from dae_utils.training.engine.compiled_loop import CompiledLoop
 from dae_utils.training.engine.compiled_trainer import CompiledTrainer
 from dae_utils.training.engine.fused import fuse
 from dae_utils.training.engine.session import FusedTrainer
-from dae_utils.training.engine.structure import has_convolutions
+from dae_utils.training.engine.structure import draws_random_numbers, has_convolutions
 from dae_utils.training.trainer import Loss
 
 __all__ = ["TESTED_VERSIONS", "Form", "compiled", "form_for", "is_tested_version"]
@@ -51,11 +51,13 @@ def form_for(model: keras.Model, loss: Loss, n_steps: int, setting: str = "auto"
         return "loop"
     is_long = setting == "long"
     is_worth_fusion = is_long or n_steps >= _STEPS_WORTH_FUSION
-    if is_worth_fusion and not tf.config.list_logical_devices("GPU") and _xla_works():
-        if fuse(model, loss) is not None:
-            return "fused"
-    is_worth_xla = (is_long or n_steps >= _STEPS_WORTH_XLA) and not has_convolutions(model)
-    return "xla" if is_worth_xla and _xla_works() else "loop"
+    may_fuse = is_worth_fusion and not tf.config.list_logical_devices("GPU") and _xla_works()
+    if may_fuse and fuse(model, loss) is not None:
+        return "fused"
+    # XLA draws random numbers slowly, and others than Keras draws, so that nothing could be compared.
+    is_for_xla = not has_convolutions(model) and not draws_random_numbers(model)
+    is_worth_xla = is_long or n_steps >= _STEPS_WORTH_XLA
+    return "xla" if is_for_xla and is_worth_xla and _xla_works() else "loop"
 
 
 def compiled(model: keras.Model, loss: Loss, form: Form, batch_size: int) -> CompiledTrainer:

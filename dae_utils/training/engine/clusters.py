@@ -27,8 +27,8 @@ class Epilogue:
         activation: a function of tensors that acts on each value.
         factors: those of an up-sampling before the convolution, if any, see `Phases`.
         starts: likewise.
-        pool_size: the windows of a pooling after the activation, if any. It comes before it: for an activation
-            that never falls, the largest of the activated values is the activated largest value.
+        pool_size: the windows of a pooling after the activation, if any. It is done before it: for an
+            activation that never falls, the largest of the activated values is the activated largest value.
     """
 
     activation: Callable[[Any], Any]

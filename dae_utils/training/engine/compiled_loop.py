@@ -84,7 +84,9 @@ class CompiledLoop:
     def mean_loss(self, samples: Samples) -> float:
         """Return the mean loss of the samples, without training."""
         summed = 0.0
-        pieces = samples.pieces(np.arange(len(samples)), _SAMPLES_OF_SLICE) if samples.are_on_disk else [samples]
+        pieces = (
+            samples.pieces(np.arange(len(samples)), _SAMPLES_OF_SLICE) if samples.are_on_disk else [samples]
+        )
         for piece in pieces:
             inputs, targets = self._as_tensors(piece, "measured ")
             for start in range(0, len(piece), _SAMPLES_OF_SLICE):
@@ -186,14 +188,14 @@ def _steps_program(
             # A static size, as XLA needs: a slice [a : a + size] has none.
             indices = tf.slice(order, [index * batch_size], [batch_size])
             summed += step(inputs, targets, indices, rates[index]) * batch_size
-        if n_rest:
+        if n_rest:  # in Python, and what follows in the graph  # noqa: SIM102
             if with_rest:
                 summed += step(inputs, targets, order[n_samples - n_rest :], rates[-1]) * n_rest
         return summed
 
     # Traced here, once: TensorFlow would otherwise take the trainings of several models for one function that
     # is traced again and again, and warn about it.
-    return train.get_concrete_function(
+    program: Callable[..., Any] = train.get_concrete_function(
         tf.TensorSpec(inputs_shape, tf.float32),
         tf.TensorSpec(inputs_shape if targets_shape is None else targets_shape, tf.float32),
         tf.TensorSpec([n_samples], tf.int32),
@@ -201,6 +203,7 @@ def _steps_program(
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([], tf.bool),
     )
+    return program
 
 
 def _loss_program(
@@ -216,6 +219,7 @@ def _loss_program(
     def mean_loss(inputs, targets):  # type: ignore[no-untyped-def]
         return tf.reduce_mean(loss_function(targets, model(inputs, training=False)))
 
-    return mean_loss.get_concrete_function(
+    program: Callable[..., Any] = mean_loss.get_concrete_function(
         *(tf.TensorSpec(shape, tf.float32) for shape in (inputs_shape, targets_shape))
     )
+    return program

@@ -147,10 +147,8 @@ def steps_of(chain: list[keras.Layer]) -> list[FusedStep]:
 
 def _is(layer: keras.Layer, kind: type) -> bool:
     """Return whether a layer is of exactly this kind, in one group, and has no option that is not known."""
-    if type(layer) is not kind or getattr(layer, "groups", 1) != 1:
-        return False
     options = {key for key in layer.get_config() if not key.endswith(_NOT_OF_THE_FORWARD_PASS)}
-    return options <= _KNOWN_OPTIONS[kind]
+    return type(layer) is kind and getattr(layer, "groups", 1) == 1 and options <= _KNOWN_OPTIONS[kind]
 
 
 def _can_join_upsampling(layer: keras.Layer, follower: keras.Layer) -> bool:

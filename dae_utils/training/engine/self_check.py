@@ -147,7 +147,9 @@ def _unlike(
         distance = float(np.linalg.norm(other - gradient)) if other.shape == gradient.shape else np.inf
         if not distance <= _TOLERANCE * max(length, least):
             part = distance / max(length, least)
-            return f"the gradient of its variable number {place + 1} is {part:.2g} of itself away from Keras's"
+            return (
+                f"the gradient of its variable number {place + 1} is {part:.2g} of itself away from Keras's"
+            )
     return ""
 
 

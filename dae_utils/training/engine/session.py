@@ -26,7 +26,7 @@ __all__ = ["FusedTrainer"]
 
 
 class FusedTrainer:
-    """A `CompiledTrainer`, see there, of a fused network; its state lies in NumPy arrays between the calls."""
+    """A `CompiledTrainer`, see there, of a fused network; between calls its state lies in NumPy arrays."""
 
     def __init__(self, network: FusedNetwork, batch_size: int):
         self._network = network

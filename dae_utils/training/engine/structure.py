@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-__all__ = ["copy_of", "has_convolutions", "layers_of", "structure_of"]
+__all__ = ["copy_of", "draws_random_numbers", "has_convolutions", "layers_of", "structure_of"]
 
 _KEYS_OF_NAMES = {"name", "keras_history", "input_layers", "output_layers"}
 
@@ -27,14 +27,19 @@ def has_convolutions(model: keras.Model) -> bool:
     return any("Conv" in type(layer).__name__ for layer in layers_of(model))
 
 
+def draws_random_numbers(model: keras.Model) -> bool:
+    """Return whether a model has a state beside its weights, which is that of a random generator."""
+    return len(model.variables) != len(model.weights)
+
+
 def structure_of(model: keras.Model) -> Hashable | None:
     """Return what models that compute the same function of their weights have in common, else None.
 
-    None also for models with a state beside their weights, such as the random generator of a dropout layer:
-    it has to stay the model's own.
+    None also for models with a random generator, such as that of a dropout layer: it has to stay the model's
+    own.
     """
     is_plain = isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
-    if not is_plain or len(model.variables) != len(model.weights):
+    if not is_plain or draws_random_numbers(model):
         return None
     try:
         config = keras.saving.serialize_keras_object(model)

@@ -83,9 +83,7 @@ class Phases:
         n_in, n_out = kernel.shape[2:]
         mixed = tf.matmul(tf.constant(self.mixing), tf.reshape(kernel, (-1, n_in * n_out)))
         mixed = tf.reshape(mixed, (*self.sizes, self.n_phases, n_in, n_out))
-        return tf.reshape(
-            tf.transpose(mixed, (0, 1, 3, 2, 4)), (*self.sizes, n_in, self.n_phases * n_out)
-        )
+        return tf.reshape(tf.transpose(mixed, (0, 1, 3, 2, 4)), (*self.sizes, n_in, self.n_phases * n_out))
 
 
 def interleaved(
