@@ -51,8 +51,8 @@ FULL = Size((), (8, 4, 2, 1), (32, 64, 128), rounds=5, samples=None, longest=Non
 TINY = Size(("mnist_dense", "cifar10_conv"), (1,), (64,), rounds=1, samples=700, longest=2, seeds=1)
 
 
-# Without some of what makes `fit` fast: "loop" is the compiled loop alone, without XLA or a fused form; "shared" is
-# the fused form with all cores on each operation.
+# Without some of what makes `fit` fast: "loop" is the compiled loop alone, without XLA or a fused form;
+# "shared" is the fused form with all cores on each operation.
 TRICKS = {
     "mnist_dense": ["keras_float32", "loop", "ours"],
     "cifar10_conv": ["keras", "loop", "shared", "ours"],

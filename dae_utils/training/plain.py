@@ -81,8 +81,11 @@ class _Steps(keras.Model):
         self.loss_function = loss_function
         self.mean_loss = keras.metrics.Mean(name="mean_loss")
 
-    def call(self, inputs: Any) -> Any:
-        """Return the outputs of the network, which learns from Keras whether this is training."""
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs of the network.
+
+        Keras tells all layers inside whether this is training, but only where this method takes the argument.
+        """
         return self.network(inputs)
 
     def compute_loss(
