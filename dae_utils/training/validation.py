@@ -166,7 +166,7 @@ def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...
 def _check_target_shape(output_shape: tuple[int | None, ...], samples: Samples) -> None:
     given = samples.targets.shape[1:]
     if not _fits(given, output_shape):
-        what = "the inputs, which are its targets," if samples.are_one_array else samples.name
+        what = "the targets, which are x itself," if samples.are_one_array else f"the targets {samples.name}"
         raise ValueError(
             f"the network returns outputs of shape {_shown(output_shape)}, but {what} have shape {given}: "
             "they must agree, so reshape one of them or change the last layer."

@@ -639,10 +639,22 @@ GOOD = np.ones((4, 2), np.float32)
             {"validation_data": (GOOD, GOOD[:1])},
             "^x of validation_data has 4 samples, but y .* has 1",
         ),
-        (GOOD, {"epochs": 0}, "epochs and batch_size must be at least 1, got 0 and 256"),
-        (GOOD, {"batch_size": 0}, "epochs and batch_size must be at least 1, got 1 and 0"),
+        ([[1.0], [1.0, 2.0]], {}, "^x: the rows differ in length"),
+        (np.ones((4, 3)), {}, r"^the network takes samples of shape \(2,\), but x holds .* shape \(3,\)"),
+        (np.ones((4, 2, 1)), {}, r"^the network takes samples of shape \(2,\)"),
+        (GOOD, {"validation_data": np.ones((4, 3))}, r"^the network takes samples of shape \(2,\)"),
+        (
+            GOOD,
+            {"y": np.ones((4, 3))},
+            r"^the network returns outputs of shape \(2,\), but the targets y have shape \(3,\)",
+        ),
+        (GOOD, {"y": np.ones((4, 1))}, "^the network returns outputs"),
+        (GOOD, {"loss": "mean_square"}, "^unknown loss 'mean_square'"),
+        (GOOD, {"epochs": 0}, "^epochs must be a whole number at least 1, not 0"),
+        (GOOD, {"epochs": 1.5}, "^epochs must be a whole number"),
+        (GOOD, {"batch_size": 0}, "^batch_size must be a whole number at least 1, not 0"),
         (GOOD, {"patience": 2}, "patience needs validation data"),
-        (GOOD, {"patience": 0, "validation_data": GOOD}, "must be at least 1"),
+        (GOOD, {"patience": 0, "validation_data": GOOD}, "^patience must be a whole number at least 1"),
         (GOOD, {"schedule": "step"}, "unknown schedule 'step'"),
         (GOOD, {"learning_rate": 0.0}, "must be positive"),
     ],
@@ -654,6 +666,69 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_changes(x, options
         fit(model, x, **{"epochs": 1, **options})
     assert len(str(caught.value).splitlines()) <= 3
     np.testing.assert_array_equal(model.get_weights()[0], np.eye(2))
+
+
+SIGMOIDS = {
+    "last layer": lambda: [layers.Dense(2, activation="sigmoid")],
+    "layer of its own": lambda: [layers.Dense(2), layers.Activation("sigmoid")],
+    "reshaped": lambda: [layers.Dense(2, activation="sigmoid"), layers.Reshape((2,))],
+    "inner model": lambda: [keras.Sequential([keras.Input((2,)), layers.Dense(2, activation="sigmoid")])],
+}
+
+
+@pytest.mark.parametrize("parts", SIGMOIDS.values(), ids=SIGMOIDS)
+@pytest.mark.parametrize("low_high", [(0, 255), (-1, 1)])
+def test_targets_that_a_sigmoid_cannot_reach_are_refused(parts, low_high):
+    model = keras.Sequential([keras.Input((2,)), *parts()])
+    before = model.get_weights()
+    x = np.resize(np.float32(low_high), (4, 2))
+    message = rf"runs from {low_high[0]} to {low_high[1]}, but the network ends in a sigmoid"
+    for arguments in ({"x": x}, {"x": GOOD, "y": x}, {"x": GOOD, "validation_data": x}):
+        with pytest.raises(ValueError, match=message):
+            fit(model, **arguments, epochs=1)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_sigmoid_reaches_one_and_its_rounding_and_takes_any_inputs():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2, activation="sigmoid")])
+    fit(model, 50 * GOOD, np.full((4, 2), np.nextafter(np.float32(1), np.float32(2))), epochs=1)
+    linear_last = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(2, activation="sigmoid"), layers.Dense(2)]
+    )
+    fit(linear_last, 50 * GOOD, epochs=1)
+
+
+def test_networks_with_several_inputs_or_outputs_are_refused():
+    first, second = keras.Input((2,)), keras.Input((2,))
+    with pytest.raises(ValueError, match="the network has 2 inputs"):
+        fit(keras.Model([first, second], layers.Add()([first, second])), GOOD, epochs=1)
+    with pytest.raises(ValueError, match="the network has 2 outputs"):
+        fit(keras.Model(first, [layers.Dense(2)(first), layers.Dense(2)(first)]), GOOD, epochs=1)
+
+
+def test_classes_from_0_on_are_targets_of_another_shape_than_the_outputs():
+    model = linear(np.ones((2, 3)))
+    history = fit(model, GOOD, np.zeros((4, 1)), epochs=1, loss="sparse_categorical_crossentropy")
+    assert np.isfinite(history.loss).all()
+
+
+def test_a_network_that_was_not_built_and_cannot_take_the_samples_says_so():
+    model = keras.Sequential([layers.Conv2D(1, 3)])
+    with pytest.raises(ValueError, match=r"^the network does not take samples of shape \(2,\)"):
+        fit(model, GOOD, epochs=1)
+
+
+def test_the_readers_optimiser_stays_the_readers(monkeypatch):
+    monkeypatch.setenv("DAE_ENGINE", "plain")
+    model, optimizer = linear(np.ones((2, 2))), keras.optimizers.SGD(0.5)
+    model.compile(optimizer, "mean_absolute_error")
+    fit(model, draw(8, 2), epochs=1)
+    assert model.optimizer is optimizer
+    assert int(optimizer.iterations) == 0
+    expected = np.abs(draw(8, 2) - model.predict(draw(8, 2), verbose=0)).mean()
+    assert model.evaluate(draw(8, 2), draw(8, 2), verbose=0) == pytest.approx(expected, rel=1e-5)
+    model.fit(draw(8, 2), draw(8, 2), verbose=0)
 
 
 def test_divergence_is_said_with_the_way_out():
