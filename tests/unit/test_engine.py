@@ -316,11 +316,12 @@ def test_layers_of_ones_own_are_told_apart_or_not_copied_at_all():
 
 
 def test_no_training_moves_the_generators_of_others():
+    models = dense(), convolutional()
     random.seed(5)
     expected = random.random()
     random.seed(5)
-    fit(dense(), uniform(8, 12), epochs=1)
-    copy_of(convolutional())
+    fit(models[0], uniform(8, 12), epochs=1)
+    copy_of(models[1])
     assert random.random() == expected
 
 
