@@ -65,7 +65,8 @@ def _chain_of(model: keras.Model) -> list[keras.Layer] | None:
         names = _names_in_a_row(model)
         if names is None:
             return None
-        applied = [model.get_layer(name) for name in names]
+        found = [model.get_layer(name) for name in names]
+        applied = [layer for layer in found if not isinstance(layer, layers.InputLayer)]
     else:
         return None  # a class of the reader's own, which may do anything
     chain = []

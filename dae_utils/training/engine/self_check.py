@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dae_utils.training.batches import FloatArray, Samples, rows_of_a_piece
 from dae_utils.training.engine import cache
-from dae_utils.training.engine.choice import compiled, form_for, is_tested_version
+from dae_utils.training.engine.choice import Form, compiled, form_for, is_tested_version
 from dae_utils.training.engine.compiled_trainer import CompiledTrainer
 from dae_utils.training.engine.structure import copy_of, structure_of
 from dae_utils.training.trainer import Loss, Trainer
@@ -58,18 +58,7 @@ def checked_trainer(
     if key is not None and cache.is_refused(key):
         yield None
         return
-    trainer, problem = None, ""
-    trial = _in_memory(samples, batch_size)
-    try:
-        # Whoever takes a trainer has it alone: another thread, or a training within this one, makes its own.
-        trainer = cache.take(key) if key is not None else None
-        if trainer is None:
-            trainer = compiled(model if key is None else copy_of(model), loss, form, batch_size)
-        trainer.start(model, rates)
-    except Exception as error:  # of the engine's making: no reason to leave the reader without a training
-        trainer, problem = None, _failed(error)
-    if trainer is not None:
-        problem = _difference(trainer, model, loss, trial, batch_size)
+    trainer, problem = _started(model, loss, samples, rates, batch_size, form, key)
     if trainer is None or problem:
         if key is not None:
             cache.refuse(key)
@@ -82,6 +71,28 @@ def checked_trainer(
         trainer.finish(model)
         if key is not None:
             cache.give_back(key, trainer)
+
+
+def _started(
+    model: keras.Model,
+    loss: Loss,
+    samples: Samples,
+    rates: NDArray[np.float32],
+    batch_size: int,
+    form: Form,
+    key: cache.Key | None,
+) -> tuple[CompiledTrainer | None, str]:
+    """Return a trainer that is ready for the first step, and what is wrong with it in words, if anything."""
+    trial = _in_memory(samples, batch_size)
+    try:
+        # Whoever takes a trainer has it alone: another thread, or a training within this one, makes its own.
+        trainer = cache.take(key) if key is not None else None
+        if trainer is None:
+            trainer = compiled(model if key is None else copy_of(model), loss, form, batch_size)
+        trainer.start(model, rates)
+    except Exception as error:  # of the engine's making: no reason to leave the reader without a training
+        return None, _failed(error)
+    return trainer, _difference(trainer, model, loss, trial, batch_size)
 
 
 def _in_memory(samples: Samples, batch_size: int) -> Samples:
