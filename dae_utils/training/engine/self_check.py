@@ -83,7 +83,7 @@ def _started(
     key: cache.Key | None,
 ) -> tuple[CompiledTrainer | None, str]:
     """Return a trainer that is ready for the first step, and what is wrong with it in words, if anything."""
-    trial = _in_memory(samples, batch_size)
+    trial = _in_memory(samples, batch_size, form)
     try:
         # Whoever takes a trainer has it alone: another thread, or a training within this one, makes its own.
         trainer = cache.take(key) if key is not None else None
@@ -95,11 +95,14 @@ def _started(
     return trainer, _difference(trainer, model, loss, trial, batch_size)
 
 
-def _in_memory(samples: Samples, batch_size: int) -> Samples:
-    """Return the samples, or the first piece of those on disk."""
+def _in_memory(samples: Samples, batch_size: int, form: Form) -> Samples:
+    """Return the samples, or as many of those on disk as a trainer needs to look at the first batches."""
     if not samples.are_on_disk:
         return samples
-    n_rows = min(len(samples), rows_of_a_piece((samples.inputs, samples.targets), batch_size))
+    # A loop is compiled for a whole piece, a fused form for a batch.
+    arrays = (samples.inputs, samples.targets)
+    of_piece = _MOST_BATCHES * batch_size if form == "fused" else rows_of_a_piece(arrays, batch_size)
+    n_rows = min(len(samples), of_piece)
     return next(samples.pieces(np.arange(n_rows), batch_size))
 
 
