@@ -51,8 +51,8 @@ FULL = Size((), (8, 4, 2, 1), (32, 64, 128), rounds=5, samples=None, longest=Non
 TINY = Size(("mnist_dense", "cifar10_conv"), (1,), (64,), rounds=1, samples=700, longest=2, seeds=1)
 
 
-# Without some of what makes `fit` fast: "loop" is the compiled loop alone, without XLA or a twin; "shared" is
-# the twin with all cores on each operation.
+# Without some of what makes `fit` fast: "loop" is the compiled loop alone, without XLA or a fused form;
+# "shared" is the fused form with all cores on each operation.
 TRICKS = {
     "mnist_dense": ["keras_float32", "loop", "ours"],
     "cifar10_conv": ["keras", "loop", "shared", "ours"],
@@ -107,7 +107,7 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
     import keras
     import numpy as np
 
-    from dae_utils.training.fitting import fit
+    from dae_utils.training import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS[name]
@@ -115,6 +115,7 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
     keras.utils.set_random_seed(0)
     model = network.build()
     if competitor in ("ours", "loop", "shared"):
+        os.environ["DAE_ENGINE"] = "loop" if competitor == "loop" else "long"
 
         def train(epochs: int) -> list[float]:
             history = fit(
@@ -125,7 +126,6 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
                 learning_rate=1e-3,
                 schedule="constant",
                 loss=network.loss,
-                jit_compile=False if competitor == "loop" else _as_in_long_training(model, network),
             )
             return history.seconds
 
@@ -151,13 +151,6 @@ def answer_epochs(name: str, folder: Path, competitor: str) -> None:
         print(json.dumps({"seconds": lasted, "memory_mb": peak_memory_mb()}), flush=True)
 
 
-def _as_in_long_training(model, network) -> bool | None:
-    """Return the `jit_compile` with which an epoch is trained as in a long training of such epochs."""
-    from dae_utils.training.engine.twins import twin_of
-
-    return None if twin_of(model, network.loss) else True
-
-
 def matrix_speed() -> dict[str, float]:
     """Return the operations (multiplications and additions) a second of a large float32 matrix product."""
     import tensorflow as tf
@@ -177,7 +170,7 @@ def whole_training(name: str, folder: Path, size: Size, how: str, seed: int) -> 
     """Train to the end: the listing in plain Keras, the same through `fit`, or with the other schedule."""
     import keras
 
-    from dae_utils.training.fitting import fit
+    from dae_utils.training import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS[name]
@@ -240,7 +233,7 @@ def growth(folder: Path, size: Size, n_images: int, side: int, on_disk: bool) ->
     import keras
     import numpy as np
 
-    from dae_utils.training.fitting import fit
+    from dae_utils.training import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS["cifar10_conv"]
@@ -297,7 +290,7 @@ def profile(name: str, folder: Path) -> dict[str, float]:
     import keras
     import tensorflow as tf
 
-    from dae_utils.training.fitting import fit
+    from dae_utils.training import fit
     from tools.bench_networks import NETWORKS
 
     network = NETWORKS[name]
@@ -306,10 +299,11 @@ def profile(name: str, folder: Path) -> dict[str, float]:
     x = x[: n_steps * network.batch_size]
     keras.utils.set_random_seed(0)
     model = network.build()
+    os.environ["DAE_ENGINE"] = "long"
     settings = {"batch_size": network.batch_size, "schedule": "constant", "loss": network.loss}
 
     def train(epochs: int) -> None:
-        fit(model, x, epochs=epochs, jit_compile=_as_in_long_training(model, network), **settings)
+        fit(model, x, epochs=epochs, **settings)
 
     train(100 // n_steps + 1)
     trace = folder / f"{name}.trace"

@@ -1,5 +1,7 @@
 """Training: one function that trains any Keras model. Nothing here scores."""
 
-from dae_utils.training.fitting import History, fit, learning_rates
+from dae_utils.training.fitting import fit
+from dae_utils.training.history import History
+from dae_utils.training.schedules import learning_rates
 
 __all__ = ["History", "fit", "learning_rates"]

@@ -1,14 +1,22 @@
-"""Arrays taken a piece at a time, in any order, so that those on disk need not fit in memory."""
+"""Arrays taken a piece at a time, in any order, so that those on disk need not fit in memory.
+
+Nothing here knows a network.
+"""
 
 from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["is_on_disk", "pieces", "rows_of", "rows_of_a_piece"]
+__all__ = ["FloatArray", "Samples", "check_unit_range", "is_on_disk", "pieces", "rows_of", "rows_of_a_piece"]
+
+FloatArray = NDArray[np.float32]
 
 # Large enough that the work between two pieces does not count, small enough that three of them may wait. From
 # 32 MiB on, the C library of Linux gives the memory of a block back as soon as it is free.
@@ -20,19 +28,80 @@ _reader = ThreadPoolExecutor(1, thread_name_prefix="pieces")
 # Reading one row brings its neighbours into memory too, on Linux 64 KiB around every page that is touched.
 _ROWS_UNTIL_FORGOTTEN = 256
 
+# Scaling in 32 bits leaves numbers a rounding above 1.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is trained on or measured: inputs with their targets.
+
+    Attributes:
+        inputs: shape (n, ...), in memory as float32 or on disk as any numbers.
+        targets: shape (n, ...), likewise. For an autoencoder they are one and the same object as the inputs,
+            which is then read once.
+        targets_in_unit_range: whether targets outside [0, 1] are refused when they are read from disk.
+        name: what the targets are called in an error.
+    """
+
+    inputs: FloatArray
+    targets: FloatArray
+    targets_in_unit_range: bool = False
+    name: str = "y"
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def are_one_array(self) -> bool:
+        """Whether the inputs are the targets."""
+        return self.inputs is self.targets
+
+    @property
+    def are_on_disk(self) -> bool:
+        """Whether inputs or targets are read from a file."""
+        return is_on_disk(self.inputs) or is_on_disk(self.targets)
+
+    def pieces(self, order: NDArray[np.integer], batch_size: int) -> Iterator[Samples]:
+        """Yield the samples in an order, in memory, as pieces of whole batches (the last one may have less).
+
+        Raises:
+            ValueError: what is read from disk is not finite, or a target is outside [0, 1] and must not be.
+        """
+        arrays = (self.inputs, self.targets)
+        for inputs, targets in pieces(arrays, order, rows_of_a_piece(arrays, batch_size)):
+            if self.targets_in_unit_range and is_on_disk(self.targets):
+                check_unit_range(targets, self.name)
+            yield Samples(inputs, targets)
+
+
+def check_unit_range(targets: FloatArray, name: str) -> None:
+    """Raise `ValueError` unless all targets lie in [0, 1], where the outputs of a sigmoid do.
+
+    What exceeds the range by the rounding of 32 bits, 1e-6, passes.
+    """
+    low, high = float(targets.min()), float(targets.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            f"{name} runs from {low:g} to {high:g}, but the network ends in a sigmoid, which reaches [0, 1] "
+            "only: scale the values into [0, 1], or end the network without an activation."
+        )
+
 
 def is_on_disk(array: object) -> bool:
     """Return whether an array is read from a file when it is used: a memory map, as `numpy.load` gives it."""
     return isinstance(array, np.memmap)
 
 
-def rows_of_a_piece(arrays: tuple[np.ndarray, ...], batch_size: int) -> int:
+def rows_of_a_piece(arrays: tuple[NDArray[Any], ...], batch_size: int) -> int:
     """Return how many samples make a piece of about 48 MiB: whole batches, one at least."""
     of_one_sample = sum(4 * int(np.prod(array.shape[1:])) for array in _different(arrays))
     return batch_size * max(1, _BYTES_OF_PIECE // (of_one_sample * batch_size))
 
 
-def pieces(arrays: tuple[np.ndarray, ...], order: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, ...]]:
+def pieces(
+    arrays: tuple[NDArray[Any], ...], order: NDArray[np.integer], rows: int
+) -> Iterator[tuple[FloatArray, ...]]:
     """Yield the samples of all arrays in an order, `rows` at a time; the next piece is read in the meantime.
 
     Args:
@@ -45,7 +114,7 @@ def pieces(arrays: tuple[np.ndarray, ...], order: np.ndarray, rows: int) -> Iter
         ValueError: a sample of an array on disk holds NaN or infinite values.
     """
 
-    def read(start: int) -> tuple[np.ndarray, ...]:
+    def read(start: int) -> tuple[FloatArray, ...]:
         read_before = {id(array): rows_of(array, order[start : start + rows]) for array in _different(arrays)}
         return tuple(read_before[id(array)] for array in arrays)
 
@@ -57,13 +126,17 @@ def pieces(arrays: tuple[np.ndarray, ...], order: np.ndarray, rows: int) -> Iter
         yield piece
 
 
-def _different(arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+def _different(arrays: tuple[NDArray[Any], ...]) -> list[NDArray[Any]]:
     return list({id(array): array for array in arrays}.values())
 
 
-def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Return the samples at `indices` as an array of float32 in memory."""
-    if not is_on_disk(array):
+def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
+    """Return the samples at `indices` as an array in memory; those on disk become float32.
+
+    Raises:
+        ValueError: a sample of an array on disk holds NaN or infinite values.
+    """
+    if not isinstance(array, np.memmap):
         return np.take(array, indices, axis=0)
     # In the order in which they lie on the disk, then in the order asked for.
     sequence = np.argsort(indices, kind="stable")
@@ -80,7 +153,8 @@ def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _forget_pages(array: np.memmap) -> None:
+def _forget_pages(array: np.memmap[Any, Any]) -> None:
     """Give the pages of a memory map that were read back to the system, which else counts them as ours."""
-    if hasattr(mmap, "MADV_DONTNEED") and array._mmap is not None:
-        array._mmap.madvise(mmap.MADV_DONTNEED)
+    pages = getattr(array, "_mmap", None)  # NumPy has no public way to the map
+    if hasattr(mmap, "MADV_DONTNEED") and pages is not None:
+        pages.madvise(mmap.MADV_DONTNEED)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from dae_utils.data import images as datasets
-from dae_utils.training.engine.trainers import TwinTrainer, trainer_for
-from dae_utils.training.fitting import fit
+from dae_utils.training import fit
+from dae_utils.training.engine.choice import form_for
 from tools import bench
 from tools.bench_networks import NETWORKS, multiply_adds
 from tools.notebook_code import PROJECT
@@ -38,7 +38,7 @@ def test_five_epochs_on_cifar10_have_the_losses_of_plain_keras(name):
         "learning_rate": 1e-3,
         "loss": network.loss,
     }
-    assert isinstance(trainer_for(fast, network.loss, None, 10**6), TwinTrainer)
+    assert form_for(fast, network.loss, EPOCHS * (N_IMAGES // network.batch_size)) == "fused"
 
     ours = fit(fast, x, validation_data=held_out, **settings, schedule="constant", seed=3)
     plain.compile("adam", network.loss)

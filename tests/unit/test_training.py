@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils.training import fitting as training
-from dae_utils.training.engine import trainers
-from dae_utils.training.fitting import History, learning_rates
+from dae_utils import training
+from dae_utils.training import History, learning_rates
+from dae_utils.training.engine import cache
 
 # The settings of `model.fit`, so that what a step does can be worked out; the defaults have a test of theirs.
 fit = functools.partial(training.fit, batch_size=256, learning_rate=1e-3, schedule="constant")
@@ -24,10 +24,24 @@ fit = functools.partial(training.fit, batch_size=256, learning_rate=1e-3, schedu
 STANDSTILL = 1e-12
 
 
+# All ways to train: Keras alone, the compiled loop of the engine without XLA and with it.
+WAYS = ["plain", "loop", "long"]
+
+
 @pytest.fixture(autouse=True)
-def nothing_compiled_yet(monkeypatch):
+def nothing_compiled_yet():
     """Keep tests apart that train models of the same structure."""
-    monkeypatch.setattr(trainers, "_trainers", type(trainers._trainers)())
+    cache.clear()
+
+
+@pytest.fixture
+def way(request, monkeypatch):
+    """One of the ways to train."""
+    monkeypatch.setenv("DAE_ENGINE", request.param)
+    return request.param
+
+
+every_way = pytest.mark.parametrize("way", WAYS, indirect=True)
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -96,8 +110,8 @@ def test_one_full_batch_is_one_step_of_adam(schedule):
     assert history.loss == pytest.approx([np.mean((x @ weights - y) ** 2)], rel=1e-5)
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_every_step_of_a_training_is_as_by_hand(jit_compile):
+@every_way
+def test_every_step_of_a_training_is_as_by_hand(way):
     x, y, weights = draw(11, 3), draw(11, 2, seed=1), draw(3, 2, seed=2)
     generator = np.random.default_rng(7)
     orders = [generator.permutation(11) for _ in range(6)]
@@ -115,7 +129,6 @@ def test_every_step_of_a_training_is_as_by_hand(jit_compile):
         learning_rate=0.1,
         schedule="one_cycle",
         seed=7,
-        jit_compile=jit_compile,
     )
 
     assert np.abs(expected - weights).max() > 0.2
@@ -257,24 +270,24 @@ def test_fit_does_what_model_fit_does(build, loss, shape):
     np.testing.assert_allclose(history.validation_loss, validation_losses, rtol=1e-4)
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_batch_normalisation_learns_its_statistics(jit_compile):
+@every_way
+def test_batch_normalisation_learns_its_statistics(way):
     x = draw(16, 2) * [3.0, 0.5] + [10.0, -4.0]
     model = keras.Sequential(
         [keras.Input((2,)), layers.BatchNormalization(momentum=0.5), layers.Dense(2, use_bias=False)]
     )
-    fit(model, x, epochs=2, batch_size=16, learning_rate=STANDSTILL, jit_compile=jit_compile)
+    fit(model, x, epochs=2, batch_size=16, learning_rate=STANDSTILL)
     # From 0 and 1, half of the way to the truth at each of two steps.
     np.testing.assert_allclose(model.layers[0].moving_mean, 0.75 * x.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(model.layers[0].moving_variance, 0.75 * x.var(axis=0) + 0.25, rtol=1e-4)
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_penalties_shrink_weights_but_are_not_in_the_loss(jit_compile):
+@every_way
+def test_penalties_shrink_weights_but_are_not_in_the_loss(way):
     weights = np.array([[2.0, -1.0]])
     model = linear(weights, kernel_regularizer=keras.regularizers.L2(0.5))
     x = np.zeros((4, 1))
-    history = fit(model, x, np.zeros((4, 2)), epochs=1, learning_rate=0.1, jit_compile=jit_compile)
+    history = fit(model, x, np.zeros((4, 2)), epochs=1, learning_rate=0.1)
     assert history.loss == [0.0]
     np.testing.assert_allclose(model.get_weights()[0], [[1.9, -0.9]], atol=1e-5)
 
@@ -321,7 +334,6 @@ def trained(seed: int = 0, corrupt=None) -> np.ndarray:
         learning_rate=0.1,
         seed=seed,
         corrupt=corrupt,
-        jit_compile=False,
     )
     return model.get_weights()[0]
 
@@ -359,7 +371,6 @@ def test_the_compiled_loop_does_what_the_same_lines_do_one_by_one():
             epochs=2,
             batch_size=4,
             learning_rate=0.05,
-            jit_compile=False,
         )
         return [history.loss, history.validation_loss, *model.get_weights()]
 
@@ -389,8 +400,8 @@ def test_the_number_of_batches_and_epochs_does_not_grow_the_program(epochs):
 # What a model may be
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_dropout_drops_in_training_only(jit_compile):
+@every_way
+def test_dropout_drops_in_training_only(way):
     x = np.ones((64, 8))
     history = fit(
         identity(8, layers.Dropout(0.5)),
@@ -399,15 +410,14 @@ def test_dropout_drops_in_training_only(jit_compile):
         epochs=1,
         batch_size=16,
         learning_rate=STANDSTILL,
-        jit_compile=jit_compile,
     )
     # A one becomes 0 or 2: an error of one either way.
     assert history.loss == pytest.approx([1.0])
     assert history.validation_loss == [0.0]
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_every_batch_has_its_own_dropout(jit_compile):
+@every_way
+def test_every_batch_has_its_own_dropout(way):
     keras.utils.set_random_seed(0)
     history = fit(
         identity(1, layers.Dropout(0.5)),
@@ -416,7 +426,6 @@ def test_every_batch_has_its_own_dropout(jit_compile):
         batch_size=1,
         learning_rate=STANDSTILL,
         loss=mean_output,
-        jit_compile=jit_compile,
     )
     # Each batch gives 0 or 2. The mean of 100 is 1 within 0.1 (one standard error); the same mask in all
     # of them would give 0 or 2.
@@ -427,43 +436,9 @@ def test_gaussian_noise_is_added_in_training_only():
     keras.utils.set_random_seed(0)
     x = np.full((500, 8), 3.0)
     model = identity(8, layers.GaussianNoise(0.5))
-    history = fit(
-        model, x, validation_data=x, epochs=1, batch_size=100, learning_rate=STANDSTILL, jit_compile=False
-    )
+    history = fit(model, x, validation_data=x, epochs=1, batch_size=100, learning_rate=STANDSTILL)
     assert history.loss[0] == pytest.approx(0.25, abs=0.03)
     assert history.validation_loss == [0.0]
-
-
-def watch_for_xla(monkeypatch) -> list[bool]:
-    """Return a list that grows by whether XLA was asked for with every compilation; it is not used."""
-    asked = []
-
-    def spy(*arguments):
-        asked.append(arguments[-1])
-        return original(*arguments[:-1], False)
-
-    original = trainers._compiled_epoch
-    monkeypatch.setattr(trainers, "_compiled_epoch", spy)
-    return asked
-
-
-@pytest.mark.parametrize(("build", "uses_xla"), [(dense_model, True), (convolutional_model, False)])
-def test_xla_is_for_models_without_convolutions_unless_asked_for(monkeypatch, build, uses_xla):
-    asked = watch_for_xla(monkeypatch)
-    monkeypatch.setattr(trainers, "_STEPS_WORTH_XLA", 4)
-    model = build()
-    x = np.zeros((2, *model.input_shape[1:]))
-    fit(model, x, batch_size=1, epochs=2)
-    fit(model, x, batch_size=1, epochs=2, jit_compile=not uses_xla)
-    assert asked == [uses_xla, not uses_xla]
-
-
-def test_xla_is_for_trainings_that_are_long_enough(monkeypatch):
-    asked = watch_for_xla(monkeypatch)
-    monkeypatch.setattr(trainers, "_STEPS_WORTH_XLA", 6)
-    for n_samples, epochs in ((5, 2), (4, 3), (5, 1)):  # 3, 2 and 3 steps an epoch
-        fit(linear(np.eye(2)), draw(n_samples, 2), batch_size=2, epochs=epochs)
-    assert asked == [True, True, False]
 
 
 @pytest.mark.parametrize("loss", ["mean_squared_error", "MeanSquaredError", keras.losses.MeanSquaredError()])
@@ -476,7 +451,6 @@ def test_losses_by_name_and_as_objects(loss):
         batch_size=4,
         learning_rate=STANDSTILL,
         loss=loss,
-        jit_compile=False,
     )
     assert history.loss == pytest.approx([np.mean(x**2)], rel=1e-5)
 
@@ -502,22 +476,22 @@ def test_a_loss_of_ones_own_sees_targets_first():
 
 def test_a_model_that_was_not_built_yet_is_built():
     model = keras.Sequential([layers.Dense(3)])
-    fit(model, draw(5, 3), epochs=1, jit_compile=False)
+    fit(model, draw(5, 3), epochs=1)
     assert model.get_weights()[0].shape == (3, 3)
 
 
 def test_whole_numbers_and_truth_values_are_taken():
     model = linear(np.array([[2.0]]))
     x, y = np.array([[1], [3]]), np.array([[True], [False]])
-    history = fit(model, x, y, epochs=1, learning_rate=STANDSTILL, jit_compile=False)
+    history = fit(model, x, y, epochs=1, learning_rate=STANDSTILL)
     assert history.loss == pytest.approx([(1 + 36) / 2])
 
 
 def test_a_model_can_be_trained_twice():
     x = draw(20, 2)
     model = linear(np.array([[0.1, 0.0], [0.0, 0.1]]))
-    first = fit(model, x, epochs=5, learning_rate=0.05, jit_compile=False)
-    second = fit(model, x, epochs=5, learning_rate=0.05, jit_compile=False)
+    first = fit(model, x, epochs=5, learning_rate=0.05)
+    second = fit(model, x, epochs=5, learning_rate=0.05)
     assert second.loss[0] < first.loss[-1]
 
 
@@ -533,7 +507,6 @@ def walk_past(target: float, **options) -> tuple[float, History]:
         np.full((2, 1), 100.0),
         validation_data=(np.ones((1, 1)), np.full((1, 1), target)),
         learning_rate=0.1,
-        jit_compile=False,
         **options,
     )
     return model.get_weights()[0].item(), history
@@ -596,7 +569,6 @@ def test_corruption_is_drawn_once_an_epoch_and_targets_stay_clean():
         batch_size=4,
         learning_rate=STANDSTILL,
         corrupt=to_zero,
-        jit_compile=False,
     )
     assert len(set(drawn)) == 3
     assert history.loss == pytest.approx([np.mean(copy**2)] * 3, rel=1e-5)
@@ -667,10 +639,22 @@ GOOD = np.ones((4, 2), np.float32)
             {"validation_data": (GOOD, GOOD[:1])},
             "^x of validation_data has 4 samples, but y .* has 1",
         ),
-        (GOOD, {"epochs": 0}, "epochs and batch_size must be at least 1, got 0 and 256"),
-        (GOOD, {"batch_size": 0}, "epochs and batch_size must be at least 1, got 1 and 0"),
+        ([[1.0], [1.0, 2.0]], {}, "^x: the rows differ in length"),
+        (np.ones((4, 3)), {}, r"^the network takes samples of shape \(2,\), but x holds .* shape \(3,\)"),
+        (np.ones((4, 2, 1)), {}, r"^the network takes samples of shape \(2,\)"),
+        (GOOD, {"validation_data": np.ones((4, 3))}, r"^the network takes samples of shape \(2,\)"),
+        (
+            GOOD,
+            {"y": np.ones((4, 3))},
+            r"^the network returns outputs of shape \(2,\), but the targets y have shape \(3,\)",
+        ),
+        (GOOD, {"y": np.ones((4, 1))}, "^the network returns outputs"),
+        (GOOD, {"loss": "mean_square"}, "^unknown loss 'mean_square'"),
+        (GOOD, {"epochs": 0}, "^epochs must be a whole number at least 1, not 0"),
+        (GOOD, {"epochs": 1.5}, "^epochs must be a whole number"),
+        (GOOD, {"batch_size": 0}, "^batch_size must be a whole number at least 1, not 0"),
         (GOOD, {"patience": 2}, "patience needs validation data"),
-        (GOOD, {"patience": 0, "validation_data": GOOD}, "must be at least 1"),
+        (GOOD, {"patience": 0, "validation_data": GOOD}, "^patience must be a whole number at least 1"),
         (GOOD, {"schedule": "step"}, "unknown schedule 'step'"),
         (GOOD, {"learning_rate": 0.0}, "must be positive"),
     ],
@@ -684,9 +668,72 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_changes(x, options
     np.testing.assert_array_equal(model.get_weights()[0], np.eye(2))
 
 
+SIGMOIDS = {
+    "last layer": lambda: [layers.Dense(2, activation="sigmoid")],
+    "layer of its own": lambda: [layers.Dense(2), layers.Activation("sigmoid")],
+    "reshaped": lambda: [layers.Dense(2, activation="sigmoid"), layers.Reshape((2,))],
+    "inner model": lambda: [keras.Sequential([keras.Input((2,)), layers.Dense(2, activation="sigmoid")])],
+}
+
+
+@pytest.mark.parametrize("parts", SIGMOIDS.values(), ids=SIGMOIDS)
+@pytest.mark.parametrize("low_high", [(0, 255), (-1, 1)])
+def test_targets_that_a_sigmoid_cannot_reach_are_refused(parts, low_high):
+    model = keras.Sequential([keras.Input((2,)), *parts()])
+    before = model.get_weights()
+    x = np.resize(np.float32(low_high), (4, 2))
+    message = rf"runs from {low_high[0]} to {low_high[1]}, but the network ends in a sigmoid"
+    for arguments in ({"x": x}, {"x": GOOD, "y": x}, {"x": GOOD, "validation_data": x}):
+        with pytest.raises(ValueError, match=message):
+            fit(model, **arguments, epochs=1)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_sigmoid_reaches_one_and_its_rounding_and_takes_any_inputs():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2, activation="sigmoid")])
+    fit(model, 50 * GOOD, np.full((4, 2), np.nextafter(np.float32(1), np.float32(2))), epochs=1)
+    linear_last = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(2, activation="sigmoid"), layers.Dense(2)]
+    )
+    fit(linear_last, 50 * GOOD, epochs=1)
+
+
+def test_networks_with_several_inputs_or_outputs_are_refused():
+    first, second = keras.Input((2,)), keras.Input((2,))
+    with pytest.raises(ValueError, match="the network has 2 inputs"):
+        fit(keras.Model([first, second], layers.Add()([first, second])), GOOD, epochs=1)
+    with pytest.raises(ValueError, match="the network has 2 outputs"):
+        fit(keras.Model(first, [layers.Dense(2)(first), layers.Dense(2)(first)]), GOOD, epochs=1)
+
+
+def test_classes_from_0_on_are_targets_of_another_shape_than_the_outputs():
+    model = linear(np.ones((2, 3)))
+    history = fit(model, GOOD, np.zeros((4, 1)), epochs=1, loss="sparse_categorical_crossentropy")
+    assert np.isfinite(history.loss).all()
+
+
+def test_a_network_that_was_not_built_and_cannot_take_the_samples_says_so():
+    model = keras.Sequential([layers.Conv2D(1, 3)])
+    with pytest.raises(ValueError, match=r"^the network does not take samples of shape \(2,\)"):
+        fit(model, GOOD, epochs=1)
+
+
+def test_the_readers_optimiser_stays_the_readers(monkeypatch):
+    monkeypatch.setenv("DAE_ENGINE", "plain")
+    model, optimizer = linear(np.ones((2, 2))), keras.optimizers.SGD(0.5)
+    model.compile(optimizer, "mean_absolute_error")
+    fit(model, draw(8, 2), epochs=1)
+    assert model.optimizer is optimizer
+    assert int(optimizer.iterations) == 0
+    expected = np.abs(draw(8, 2) - model.predict(draw(8, 2), verbose=0)).mean()
+    assert model.evaluate(draw(8, 2), draw(8, 2), verbose=0) == pytest.approx(expected, rel=1e-5)
+    model.fit(draw(8, 2), draw(8, 2), verbose=0)
+
+
 def test_divergence_is_said_with_the_way_out():
     with pytest.raises(FloatingPointError, match=r"in epoch 2: lower learning_rate \(now 1e\+30\)"):
-        fit(linear(2 * np.eye(2)), draw(8, 2), epochs=3, learning_rate=1e30, jit_compile=False)
+        fit(linear(2 * np.eye(2)), draw(8, 2), epochs=3, learning_rate=1e30)
 
 
 def test_divergence_on_the_validation_data_counts_too():
@@ -697,7 +744,6 @@ def test_divergence_on_the_validation_data_counts_too():
             validation_data=np.full((3, 2), 1e30),
             epochs=3,
             patience=1,
-            jit_compile=False,
         )
 
 
@@ -709,7 +755,6 @@ def test_the_bar_shows_the_loss_that_matters(monkeypatch, capsys):
     options = {
         "epochs": 2,
         "learning_rate": STANDSTILL,
-        "jit_compile": False,
         "description": "dense, 8 codes",
     }
     model = linear(np.array([[3.0]]))
@@ -724,25 +769,11 @@ def test_the_bar_shows_the_loss_that_matters(monkeypatch, capsys):
 
 def test_no_bar_where_it_is_turned_off(monkeypatch, capsys):
     monkeypatch.setenv("DAE_PROGRESS", "0")
-    fit(identity(1), np.ones((2, 1)), epochs=2, jit_compile=False)
+    fit(identity(1), np.ones((2, 1)), epochs=2)
     out, err = capsys.readouterr()
     assert out == ""
     assert "epoch" not in err
     assert "training" not in err
-
-
-def test_no_training_leaves_its_data_in_memory(monkeypatch):
-    # A compiled function lives as long as the process: if it held the data, sixty trainings would fill the
-    # memory of a laptop.
-    compiled = []
-    original = trainers._compiled_epoch
-    monkeypatch.setattr(
-        trainers, "_compiled_epoch", lambda *arguments: compiled.append(original(*arguments)) or compiled[-1]
-    )
-    fit(linear(np.ones((300, 2))), draw(1000, 300), draw(1000, 2), epochs=1)
-
-    values = [tensor for tensor in compiled[0].captured_inputs if tensor.dtype != tf.resource]
-    assert sum(int(tf.size(tensor)) for tensor in values) < 100
 
 
 def test_many_trainings_do_not_make_tensorflow_warn(caplog):
@@ -752,114 +783,3 @@ def test_many_trainings_do_not_make_tensorflow_warn(caplog):
             fit(linear(np.ones((3, 2))), x, y, validation_data=(x, y), epochs=1)
 
     assert not [record for record in caplog.records if "retracing" in record.getMessage()]
-
-
-@pytest.fixture
-def compilations(monkeypatch):
-    """List every compilation."""
-    done = []
-    for name in ("_compiled_epoch", "_compiled_loss"):
-        original = getattr(trainers, name)
-        monkeypatch.setattr(
-            trainers, name, lambda *arguments, o=original, n=name: done.append(n) or o(*arguments)
-        )
-    return done
-
-
-def test_models_of_one_structure_are_compiled_once_and_learn_apart(compilations):
-    x = draw(50, 6)
-    starts = [draw(6, 6, seed=seed) for seed in (1, 2, 1)]
-    models = [linear(start) for start in starts]
-    histories = [fit(model, x, validation_data=x, epochs=3, batch_size=16) for model in models]
-
-    assert compilations == ["_compiled_epoch", "_compiled_loss"]
-    # The second started from its own weights with a fresh optimiser, and the third repeats the first exactly.
-    assert histories[0].loss == histories[2].loss
-    assert histories[0].validation_loss == histories[2].validation_loss
-    np.testing.assert_array_equal(models[0].get_weights()[0], models[2].get_weights()[0])
-    trainers._trainers.clear()
-    alone = linear(starts[1])
-    fit(alone, x, validation_data=x, epochs=3, batch_size=16)
-    np.testing.assert_array_equal(models[1].get_weights()[0], alone.get_weights()[0])
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"activation": "tanh"},
-        {"kernel_regularizer": "l2"},
-        {"kernel_constraint": "non_neg"},
-        {"trainable": False},
-        {"name": "sigmoid", "activation": "sigmoid"},
-    ],
-)
-def test_models_of_different_structure_are_compiled_apart(compilations, other):
-    structures = {
-        trainers._structure(model)
-        for model in (linear(np.eye(2)), linear(np.eye(2), **other), linear(np.eye(3)))
-    }
-    assert len(structures) == 3
-    assert trainers._structure(linear(np.eye(2), name="first")) == trainers._structure(
-        linear(np.eye(2), name="second")
-    )
-
-
-def test_the_loss_and_the_shape_of_the_data_decide_what_is_compiled(compilations):
-    fit(linear(np.eye(2)), draw(20, 2), epochs=1)
-    fit(linear(np.eye(2)), draw(20, 2), epochs=1, loss="mean_absolute_error")
-    fit(linear(np.eye(2)), draw(21, 2), epochs=1)
-    fit(linear(np.eye(2)), draw(20, 2), epochs=1, batch_size=5)
-    assert len(compilations) == 4
-
-
-def test_two_layers_of_one_name_are_not_taken_for_each_other(compilations):
-    def made(factor):
-        class Times(keras.layers.Layer):
-            def call(self, inputs):
-                return factor * inputs
-
-        return keras.Sequential([keras.Input((2,)), Times(), layers.Dense(2)])
-
-    assert trainers._structure(made(2.0)) != trainers._structure(made(3.0))
-
-
-def test_what_cannot_be_copied_is_trained_itself(compilations):
-    class Opaque(keras.layers.Layer):
-        def __init__(self, factor):
-            super().__init__()
-            self.factor = factor
-
-        def call(self, inputs):
-            return self.factor * inputs
-
-        def get_config(self):
-            raise NotImplementedError
-
-    opaque = keras.Sequential([keras.Input((2,)), Opaque(1.0), layers.Dense(2)])
-    random = keras.Sequential([keras.Input((2,)), layers.Dense(2), layers.Dropout(0.5)])
-    for model in (opaque, random):
-        before = model.get_weights()[0]
-        fit(model, draw(20, 2), epochs=1, jit_compile=False)
-        assert np.any(model.get_weights()[0] != before)
-    assert not trainers._trainers
-
-
-def test_only_the_structures_trained_last_are_kept(compilations, monkeypatch):
-    monkeypatch.setattr(trainers, "_MOST_TRAINERS", 2)
-    for width in (1, 2, 1, 3, 1):
-        fit(linear(np.eye(width)), draw(4, width), epochs=1, jit_compile=False)
-    assert compilations == ["_compiled_epoch"] * 3
-    assert len(trainers._trainers) == 2
-
-
-def test_what_was_learnt_before_an_interruption_is_kept(compilations):
-    def stop_in_the_third_epoch(generator, x):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return x.copy()
-
-    calls, model = [], linear(np.zeros((2, 2)))
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, draw(20, 2), epochs=9, learning_rate=0.1, corrupt=stop_in_the_third_epoch)
-    assert np.all(model.get_weights()[0] != 0)

@@ -1,4 +1,4 @@
-"""Twins: the same outputs, losses and gradients as the model itself, on networks drawn at random."""
+"""Fused networks: the same outputs, losses and gradients as the model itself, on networks drawn at random."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils.training.engine import trainers, twins
-from dae_utils.training.engine.trainers import LoopTrainer, TwinTrainer
-from dae_utils.training.engine.twins import twin_of
-from dae_utils.training.fitting import fit
+from dae_utils.training import fit
+from dae_utils.training.engine import cache
+from dae_utils.training.engine.choice import form_for
+from dae_utils.training.engine.fused import fuse
+from dae_utils.training.engine.fused_loop import MOST_PARTS, sizes_of_parts
+from dae_utils.training.engine.fused_steps import ConvolutionStep, LayerStep
+from dae_utils.training.engine.pooling import pooled
+from dae_utils.training.engine.upsampling import Phases
 
 BCE, MSE, MAE = "binary_crossentropy", "mean_squared_error", "mean_absolute_error"
 SAME = {"padding": "same"}
 
 
 @pytest.fixture(autouse=True)
-def nothing_compiled_yet(monkeypatch):
+def nothing_compiled_yet():
     """Keep tests apart that train models of the same structure."""
-    monkeypatch.setattr(trainers, "_trainers", type(trainers._trainers)())
+    cache.clear()
 
 
 def chain(shape: tuple[int, ...], *parts: keras.Layer) -> keras.Model:
@@ -50,21 +54,21 @@ def of_model(model: keras.Model, loss: str, x: np.ndarray, y: np.ndarray) -> lis
     ]
 
 
-def of_twin(model: keras.Model, loss: str, x: np.ndarray, y: np.ndarray, compiled: bool) -> list[np.ndarray]:
-    """Return the same as the twin has them."""
-    twin = twin_of(model, loss)
-    weights = [tf.constant(variable.numpy()) for variable in twin.weights]
+def of_fused(model: keras.Model, loss: str, x: np.ndarray, y: np.ndarray, compiled: bool) -> list[np.ndarray]:
+    """Return the same as the fused form has them."""
+    fused = fuse(model, loss)
+    weights = [tf.constant(variable.numpy()) for variable in fused.weights]
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        value = twin.loss(twin.prepare(weights), tf.constant(x), tf.constant(y), compiled)
-    outputs = twin.outputs(twin.prepare(weights), tf.constant(x), compiled)
+        value = fused.loss(fused.prepare(weights), tf.constant(x), tf.constant(y), compiled)
+    outputs = fused.outputs(fused.prepare(weights), tf.constant(x), compiled)
     return [outputs.numpy(), value.numpy(), *(g.numpy() for g in tape.gradient(value, weights))]
 
 
 def check_equal(model: keras.Model, loss: str, n_samples: int = 3, compiled: bool = False) -> None:
     """See that nothing differs by more than 1e-5 of the largest of its kind."""
     x, y = uniform(n_samples, *model.input_shape[1:]), uniform(n_samples, *model.output_shape[1:], seed=2)
-    plain, fast = of_model(model, loss, x, y), of_twin(model, loss, x, y, compiled)
+    plain, fast = of_model(model, loss, x, y), of_fused(model, loss, x, y, compiled)
     assert len(plain) == len(fast) == 2 + len(model.trainable_variables)
     for expected, got in zip(plain, fast, strict=True):
         assert got.shape == expected.shape
@@ -128,7 +132,7 @@ def networks(draw) -> keras.Model:
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(model=networks(), loss=st.sampled_from([BCE, MSE, MAE]), n_samples=st.integers(1, 4))
-def test_a_network_drawn_at_random_and_its_twin_agree(model, loss, n_samples):
+def test_a_network_drawn_at_random_and_its_fused_form_agree(model, loss, n_samples):
     if loss == BCE and model.layers[-1].activation is not keras.activations.sigmoid:
         loss = MSE
     tf.config.run_functions_eagerly(True)  # without this, most of the time would go into tracing
@@ -177,37 +181,35 @@ def test_the_compiled_clusters_agree_too(build, loss):
 
 
 def test_the_network_of_chapter_2_is_seven_steps_and_none_is_left_to_keras():
-    steps = twin_of(listing_of_chapter_2(), BCE)._steps
-    assert [type(step) for step in steps] == [twins._Convolution] * 7
-    assert [bool(step._phases) for step in steps] == [False] * 4 + [True] * 3
-    assert [bool(step._finish.pool_size) for step in steps] == [True] * 3 + [False] * 4
+    steps = fuse(listing_of_chapter_2(), BCE).steps
+    assert [type(step) for step in steps] == [ConvolutionStep] * 7
 
 
 def test_the_gradient_of_equal_maxima_goes_to_one_of_them_as_in_tensorflow():
     # An image of one colour: every window is full of equals.
     model = chain((4, 4, 1), layers.Conv2D(2, 1, activation="relu"), layers.MaxPooling2D(2), layers.Flatten())
     x, y = np.full((2, 4, 4, 1), 0.5, np.float32), uniform(2, 8)
-    for expected, got in zip(of_model(model, MSE, x, y), of_twin(model, MSE, x, y, False), strict=True):
+    for expected, got in zip(of_model(model, MSE, x, y), of_fused(model, MSE, x, y, False), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
     values = tf.constant([[[[1.0], [3.0]], [[3.0], [3.0]]]])
     with tf.GradientTape() as tape:
         tape.watch(values)
-        pooled = twins._pooled(values, (2, 2))
-    assert tape.gradient(pooled, values).numpy().ravel().tolist() == [0, 1, 0, 0]
+        maximum = pooled(values, (2, 2))
+    assert tape.gradient(maximum, values).numpy().ravel().tolist() == [0, 1, 0, 0]
 
 
 def test_cross_entropy_of_sure_outputs_is_finite_and_exact():
     model = chain((2, 2, 1), layers.Conv2D(1, 1, activation="sigmoid"))
     model.set_weights([np.full((1, 1, 1, 1), 80.0), np.array([-40.0])])
     x = np.array([[[[0.0], [1.0]], [[0.25], [0.5]]]], np.float32)
-    fast = of_twin(model, BCE, x, 1 - x, False)
+    fast = of_fused(model, BCE, x, 1 - x, False)
     # Logits of -40, 40, -20 and 0 against targets of 1, 0, 3/4 and 1/2: log(1 + e^l) - l * t.
     assert fast[1] == pytest.approx((40 + 40 + 15 + np.log(2)) / 4, rel=1e-6)
     assert np.isfinite(fast[2]).all()
 
 
 def test_three_by_three_after_doubling_is_two_by_two_on_four_phases():
-    phases = twins._Phases.of((2, 2), (3, 3))
+    phases = Phases.of((2, 2), (3, 3))
     assert phases.sizes == (2, 2)
     assert phases.starts == ((0, 1), (0, 1))
     assert phases.padding == [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -222,7 +224,7 @@ def test_three_by_three_after_doubling_is_two_by_two_on_four_phases():
 @given(factor=st.integers(1, 4), size=st.integers(1, 7), n=st.integers(1, 6))
 def test_phases_along_one_axis_are_up_sampling_and_convolution(factor, size, n):
     signal, kernel = uniform(n), uniform(size, seed=3)
-    phases = twins._Phases.of((factor, 1), (size, 1))
+    phases = Phases.of((factor, 1), (size, 1))
     small = phases.small_kernel(tf.constant(kernel.reshape(size, 1, 1, 1))).numpy()[:, 0, 0]
     padded = np.pad(signal, phases.padding[1])
     got = [
@@ -235,7 +237,7 @@ def test_phases_along_one_axis_are_up_sampling_and_convolution(factor, size, n):
     np.testing.assert_allclose(got, np.correlate(large, kernel, "valid"), rtol=1e-4, atol=1e-6)
 
 
-# Which models have a twin
+# Which models have a fused form
 
 
 def functional(join) -> keras.Model:
@@ -263,7 +265,7 @@ class OwnModel(keras.Model):
 
 
 CONVOLUTION = {"filters": 1, "kernel_size": 3, "padding": "same"}
-WITHOUT_TWIN = {
+WITHOUT_FUSED_FORM = {
     "no convolution": lambda: chain((4,), layers.Dense(4)),
     "branch": lambda: functional(lambda x: layers.Add()([x, layers.Conv2D(1, 3, **SAME)(x)])),
     "bare operation": lambda: functional(lambda x: layers.Conv2D(1, 3)(x) * 2),
@@ -283,14 +285,14 @@ WITHOUT_TWIN = {
 }
 
 
-@pytest.mark.parametrize("build", WITHOUT_TWIN.values(), ids=WITHOUT_TWIN)
-def test_no_twin_where_it_would_not_be_the_same_or_not_faster(build):
-    assert twin_of(build(), MSE) is None
+@pytest.mark.parametrize("build", WITHOUT_FUSED_FORM.values(), ids=WITHOUT_FUSED_FORM)
+def test_nothing_is_fused_where_it_would_not_be_the_same_or_not_faster(build):
+    assert fuse(build(), MSE) is None
 
 
 @pytest.mark.parametrize("loss", ["mean_squared_logarithmic_error", lambda targets, outputs: outputs])
-def test_no_twin_for_other_losses(loss):
-    assert twin_of(listing_of_chapter_2(), loss) is None
+def test_nothing_is_fused_for_other_losses(loss):
+    assert fuse(listing_of_chapter_2(), loss) is None
 
 
 def test_sub_models_are_part_of_the_chain():
@@ -300,7 +302,7 @@ def test_sub_models_are_part_of_the_chain():
         [keras.Input((3, 2, 3)), inside, layers.Conv2D(1, 3, **SAME, activation="sigmoid")]
     )
     model = functional_of(encoder, decoder)
-    assert len(twin_of(model, BCE)._steps) == 2
+    assert len(fuse(model, BCE).steps) == 2
     check_equal(model, BCE)
 
 
@@ -316,7 +318,7 @@ def test_pooling_comes_first_only_where_that_is_the_same():
             layers.Conv2D(1, 3, **SAME, activation=activation),
             layers.MaxPooling2D(**pooling),
         )
-        return len(twin_of(model, MSE)._steps) == 1
+        return len(fuse(model, MSE).steps) == 1
 
     assert joined()
     assert joined(side=5)
@@ -330,32 +332,38 @@ def test_images_of_any_size_are_left_to_keras():
     model = keras.Sequential(
         [keras.Input((None, None, 1)), layers.Conv2D(1, 3, **SAME), layers.MaxPooling2D(2)]
     )
-    assert [type(step) for step in twin_of(model, MSE)._steps] == [twins._Convolution, twins._Layer]
+    assert [type(step) for step in fuse(model, MSE).steps] == [ConvolutionStep, LayerStep]
+
+
+def test_a_layer_with_an_option_that_is_not_known_is_left_to_keras(monkeypatch):
+    of_today = layers.Conv2D.get_config
+    monkeypatch.setattr(layers.Conv2D, "get_config", lambda layer: {**of_today(layer), "sharpness": 2})
+    assert [type(step) for step in fuse(odd_sizes(), MSE).steps] == [LayerStep] * 4
 
 
 # Training with it
 
 
+@pytest.fixture
+def as_in_long_trainings(monkeypatch):
+    monkeypatch.setenv("DAE_ENGINE", "long")
+
+
 def both_trained(build, x, y=None, **options):
-    """Train two equal models, one as its twin and one as it is; return both with their histories."""
+    """Train two equal models, one in its fused form and one by Keras alone; return both, with histories."""
     options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "loss": BCE, **options}
     fast, plain = build(), build()
-    histories = [
-        fit(fast, x, y, **options),
-        fit(plain, x, y, **options, jit_compile=False),
-    ]
-    kinds = {type(trainer) for trainer in trainers._trainers.values()}
-    assert kinds == {TwinTrainer, LoopTrainer}
+    assert form_for(fast, options["loss"], 1, "long") == "fused"
+    histories = []
+    for setting, model in (("long", fast), ("plain", plain)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("DAE_ENGINE", setting)
+            histories.append(fit(model, x, y, **options))
     return fast, plain, histories
 
 
-@pytest.fixture
-def always_twins(monkeypatch):
-    monkeypatch.setattr(trainers, "_STEPS_WORTH_TWIN", 1)
-
-
 @pytest.mark.parametrize("n_samples", [16, 21, 5])
-def test_training_the_twin_is_training_the_model(always_twins, n_samples):
+def test_training_the_fused_form_is_training_the_model(as_in_long_trainings, n_samples):
     x, held_out = uniform(n_samples, 8, 8, 3), uniform(11, 8, 8, 3, seed=5)
     before = listing_of_chapter_2().get_weights()
     fast, plain, (ours, theirs) = both_trained(
@@ -368,7 +376,7 @@ def test_training_the_twin_is_training_the_model(always_twins, n_samples):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-def test_targets_of_their_own_and_corruption_reach_the_twin(always_twins):
+def test_targets_of_their_own_and_corruption_reach_the_fused_form(as_in_long_trainings):
     x, y = uniform(20, 7, 9, 2), uniform(20, 6, 8, 2, seed=4) * 2 - 1
 
     def corrupt(generator, clean):
@@ -380,18 +388,17 @@ def test_targets_of_their_own_and_corruption_reach_the_twin(always_twins):
     assert np.abs(np.subtract(clean.loss, ours.loss)).max() > 1e-3
 
 
-def test_a_twin_trains_every_model_of_its_structure_from_that_models_weights(always_twins):
+def test_a_fused_form_trains_every_model_of_its_structure_from_that_models_weights(as_in_long_trainings):
     x = uniform(20, 8, 8, 3)
     models = [listing_of_chapter_2() for _ in range(3)]
     models[1].set_weights([weight / 2 for weight in models[1].get_weights()])
     losses = [fit(model, x, epochs=2, batch_size=8, loss=BCE).loss for model in models]
-    assert len(trainers._trainers) == 1
     assert losses[0] == losses[2] != losses[1]
     for a, b in zip(models[0].get_weights(), models[2].get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_best_weights_are_taken_back_from_the_twin(always_twins):
+def test_the_best_weights_are_taken_back_from_the_fused_form(as_in_long_trainings):
     x = uniform(16, 8, 8, 3)
     model = listing_of_chapter_2()
     history = fit(
@@ -412,7 +419,7 @@ def test_the_best_weights_are_taken_back_from_the_twin(always_twins):
     assert best == pytest.approx(min(history.validation_loss), rel=1e-4)
 
 
-def test_what_a_twin_learnt_before_an_interruption_is_kept(always_twins):
+def test_what_a_fused_form_learnt_before_an_interruption_is_kept(as_in_long_trainings):
     def stop_in_the_third_epoch(generator, x):
         calls.append(1)
         if len(calls) == 3:
@@ -426,7 +433,7 @@ def test_what_a_twin_learnt_before_an_interruption_is_kept(always_twins):
     assert max(np.abs(a - b).max() for a, b in zip(before, model.get_weights(), strict=True)) > 1e-4
 
 
-def test_a_model_trained_as_its_twin_is_plain_keras_when_saved(always_twins, tmp_path):
+def test_a_model_trained_in_its_fused_form_is_plain_keras_when_saved(as_in_long_trainings, tmp_path):
     model, x = listing_of_chapter_2(), uniform(16, 8, 8, 3)
     history = fit(model, x, validation_data=x, epochs=2, batch_size=8, loss=BCE)
     model.save(tmp_path / "model.keras")
@@ -436,50 +443,17 @@ def test_a_model_trained_as_its_twin_is_plain_keras_when_saved(always_twins, tmp
     assert loaded.evaluate(x, x, verbose=0) == pytest.approx(history.validation_loss[-1], rel=1e-4)
 
 
-def test_divergence_of_a_twin_is_said(always_twins):
+def test_divergence_of_a_fused_form_is_said(as_in_long_trainings):
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
         fit(chain((4, 4, 1), layers.Conv2D(1, 3, **SAME)), uniform(16, 4, 4, 1), epochs=3, learning_rate=1e30)
 
 
-def test_short_trainings_do_without_a_twin():
-    fit(listing_of_chapter_2(), uniform(16, 8, 8, 3), epochs=2, batch_size=8, loss=BCE)
-    assert [type(trainer) for trainer in trainers._trainers.values()] == [LoopTrainer]
-
-
-def test_without_xla_or_with_a_gpu_the_model_itself_is_trained(always_twins, monkeypatch):
-    x = uniform(16, 8, 8, 3)
-    with monkeypatch.context() as patched:
-        patched.setattr(trainers, "_xla_works", lambda: False)
-        patched.setattr(trainers, "_STEPS_WORTH_XLA", 1)
-        fit(listing_of_chapter_2(), x, epochs=1, batch_size=8, loss=BCE)
-        fit(chain((4,), layers.Dense(4)), uniform(16, 4), epochs=1)
-    with monkeypatch.context() as patched:
-        patched.setattr(tf.config, "list_logical_devices", lambda kind: ["a device"])
-        fit(listing_of_chapter_2(), x, epochs=1, batch_size=8, loss=BCE)
-    used = list(trainers._trainers.values())
-    assert [type(trainer) for trainer in used] == [LoopTrainer, LoopTrainer]
-    assert not any(trainer._jit_compile for trainer in used)
-
-
-def test_a_build_without_xla_is_noticed(monkeypatch):
-    def refuse(*arguments, **settings):
-        raise tf.errors.UnimplementedError(None, None, "no XLA in this build")
-
-    assert trainers._xla_works()
-    trainers._xla_works.cache_clear()
-    monkeypatch.setattr(tf, "function", refuse)
-    try:
-        assert not trainers._xla_works()
-    finally:
-        trainers._xla_works.cache_clear()
-
-
 @given(batch_size=st.integers(1, 600), n_cores=st.integers(1, 64))
 def test_parts_of_a_batch_are_all_of_it_and_about_equal(batch_size, n_cores):
-    parts = trainers._sizes_of_parts(batch_size, n_cores)
+    parts = sizes_of_parts(batch_size, n_cores)
     assert sum(parts) == batch_size
     assert max(parts) - min(parts) <= 1
     assert min(parts) >= 1
-    assert len(parts) <= trainers._MOST_PARTS
+    assert len(parts) <= MOST_PARTS
     if batch_size >= 64 and n_cores == 2:
         assert len(parts) % 2 == 0

@@ -14,17 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from dae_utils.training import batches as pieces_module
-from dae_utils.training.batches import is_on_disk, pieces, rows_of, rows_of_a_piece
-from dae_utils.training.engine import trainers
-from dae_utils.training.fitting import fit
+from dae_utils.training import batches, fit
+from dae_utils.training.batches import Samples, is_on_disk, pieces, rows_of, rows_of_a_piece
+from dae_utils.training.engine import cache
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     """Make pieces of 256 bytes, so that small arrays have several, and keep trainings apart."""
-    monkeypatch.setattr(pieces_module, "_BYTES_OF_PIECE", 256)
-    monkeypatch.setattr(trainers, "_trainers", type(trainers._trainers)())
+    monkeypatch.setattr(batches, "_BYTES_OF_PIECE", 256)
+    cache.clear()
 
 
 def on_disk(folder, array: np.ndarray, name: str = "array") -> np.memmap:
@@ -98,9 +97,9 @@ def convolutional() -> keras.Model:
 
 
 @pytest.mark.parametrize("build", [dense, convolutional])
-@pytest.mark.parametrize("steps_worth_twin", [1, 1000])
-def test_training_from_disk_is_training_from_memory(tmp_path, monkeypatch, build, steps_worth_twin):
-    monkeypatch.setattr(trainers, "_STEPS_WORTH_TWIN", steps_worth_twin)
+@pytest.mark.parametrize("way", ["plain", "loop", "long"])
+def test_training_from_disk_is_training_from_memory(tmp_path, monkeypatch, build, way):
+    monkeypatch.setenv("DAE_ENGINE", way)
     x, held_out = uniform(61, *build().input_shape[1:]), uniform(17, *build().input_shape[1:], seed=5)
     options = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, "loss": "binary_crossentropy"}
     in_memory, from_disk = build(), build()
@@ -136,8 +135,24 @@ def test_bytes_and_damaged_values_on_disk_are_refused(tmp_path):
         fit(dense(), on_disk(tmp_path, damaged), epochs=1)
 
 
+@pytest.mark.parametrize("targets_on_disk", [True, False])
+def test_targets_that_a_sigmoid_cannot_reach_are_refused_when_they_are_read(tmp_path, targets_on_disk):
+    x, y = uniform(40, 6), uniform(40, 6, seed=1)
+    y[35, 2] = 1.5
+    with pytest.raises(ValueError, match=r"^y runs from .* to 1\.5, but the network ends in a sigmoid"):
+        fit(dense(), x, on_disk(tmp_path, y) if targets_on_disk else y, epochs=1, batch_size=4)
+
+
+def test_only_targets_are_asked_to_lie_between_0_and_1(tmp_path):
+    stored = on_disk(tmp_path, 3 * uniform(8, 6))
+    history = fit(dense(), stored, uniform(8, 6, seed=1), epochs=1, batch_size=4)
+    assert np.isfinite(history.loss).all()
+    assert Samples(stored, stored).are_one_array
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak memory from /proc")
-def test_memory_is_bounded_when_the_data_are_not(tmp_path):
+@pytest.mark.parametrize("way", ["long"])
+def test_memory_is_bounded_when_the_data_are_not(tmp_path, way):
     # 384 MiB on disk, read twice. Above what a run on a handful of samples takes there may be four pieces of
     # 48 MiB (trained on, handed over, waiting, being read) and the pages that are being read.
     stored = np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.float32, (32768, 32, 32, 3))
@@ -148,8 +163,7 @@ def test_memory_is_bounded_when_the_data_are_not(tmp_path):
     program = """
         import keras, numpy as np
         from keras import layers
-        from dae_utils.training.engine import trainers
-        from dae_utils.training.fitting import fit
+        from dae_utils.training import fit
         from pathlib import Path
         def peak():
             lines = Path("/proc/self/status").read_text().splitlines()
@@ -159,7 +173,6 @@ def test_memory_is_bounded_when_the_data_are_not(tmp_path):
             model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(2, 3, 4, "same"),
                                       layers.UpSampling2D(4), layers.Conv2D(3, 1)])
             fit(model, x, epochs=1, batch_size=512)
-        trainers._STEPS_WORTH_TWIN = 1
         train(np.array(x[:512]))
         before = peak()
         train(x)
@@ -169,7 +182,7 @@ def test_memory_is_bounded_when_the_data_are_not(tmp_path):
     finished = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "DAE_ENGINE": way},
         capture_output=True,
         text=True,
         check=False,

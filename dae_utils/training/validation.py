@@ -1,0 +1,194 @@
+"""What `fit` refuses: arrays, networks and settings that cannot be trained. Nothing here trains.
+
+Every refusal is a `ValueError` of one line that names the argument and the way out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import ArrayLike, NDArray
+
+from dae_utils.training.batches import FloatArray, Samples, check_unit_range, is_on_disk
+from dae_utils.training.trainer import Loss
+from dae_utils.validation import check_count
+
+__all__ = ["check_network", "check_samples", "check_settings", "ends_in_sigmoid"]
+
+# They move values or copy them, so that what was in [0, 1] stays there.
+_MOVING_LAYERS = (
+    layers.Cropping1D,
+    layers.Cropping2D,
+    layers.Dropout,  # outside training, which decides what the outputs are
+    layers.Flatten,
+    layers.MaxPooling2D,
+    layers.Permute,
+    layers.Reshape,
+    layers.UpSampling1D,
+    layers.UpSampling2D,
+    layers.ZeroPadding1D,
+    layers.ZeroPadding2D,
+)
+
+
+def check_settings(epochs: int, batch_size: int, patience: int | None, has_validation: bool) -> None:
+    """Raise `ValueError` unless the settings of a training are whole numbers in their range."""
+    check_count(epochs, "epochs")
+    check_count(batch_size, "batch_size")
+    if patience is not None:
+        check_count(patience, "patience")
+        if not has_validation:
+            raise ValueError("patience needs validation data: pass validation_data, or leave patience out.")
+
+
+def check_samples(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -> Samples:
+    """Return inputs and targets as `Samples` of float32, or as they are where they lie on disk.
+
+    Args:
+        x: inputs, shape (n, ...).
+        y: targets, shape (n, ...), or None for the inputs themselves.
+        x_name: what the inputs are called in an error.
+        y_name: what the targets are called in an error.
+
+    Raises:
+        ValueError: no numbers, empty, bytes, NaN or infinite in memory, or not one target for every input.
+    """
+    inputs = _numbers(x, x_name)
+    targets = inputs if y is None else _numbers(y, y_name)
+    if len(inputs) != len(targets):
+        raise ValueError(f"{x_name} has {len(inputs)} samples, but {y_name} has {len(targets)}.")
+    return Samples(inputs, targets, name=x_name if y is None else y_name)
+
+
+def _numbers(values: ArrayLike, name: str) -> FloatArray:
+    try:
+        array: NDArray[Any] = values if isinstance(values, np.memmap) else np.asarray(values)
+    except ValueError:  # NumPy refuses ragged lists
+        raise ValueError(f"{name}: the rows differ in length; pad or cut them to one shape first.") from None
+    if array.dtype.kind not in "fiub" or array.ndim < 2 or array.size == 0:
+        raise ValueError(
+            f"{name} must be numbers of shape (n, ...) with n > 0, got {array.dtype} {array.shape}."
+        )
+    if array.dtype == np.uint8:
+        raise ValueError(f"{name} holds bytes (0 to 255): divide by 255 to bring it to [0, 1] first.")
+    if is_on_disk(array):
+        return array  # what is read of it is looked at when it is read
+    with np.errstate(over="ignore"):  # too large for 32 bits becomes infinite, which is refused next
+        array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values: remove or replace them before training.")
+    return array
+
+
+def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Samples]:
+    """Return samples that fit a network and its loss; a network that is not built yet is built.
+
+    Args:
+        model: a Keras model with one input and one output.
+        loss: the loss, by name or as a function.
+        samples: what is to be trained on, then what is to be measured, if anything.
+
+    Returns:
+        The same samples; those whose targets lie on disk know whether they must be in [0, 1].
+
+    Raises:
+        ValueError: an unknown loss; a network with several inputs or outputs; inputs that the network does
+            not take; targets of another shape than its outputs; targets outside [0, 1] where it ends in a
+            sigmoid.
+    """
+    _check_loss(loss)
+    for name in ("inputs", "outputs"):
+        tensors = getattr(model, name, None)
+        if isinstance(tensors, (list, tuple)) and len(tensors) > 1:
+            raise ValueError(f"the network has {len(tensors)} {name}: fit trains networks with one.")
+    for pair in samples:
+        _check_input_shape(model, pair)
+    output_shape = _output_shape(model, samples[0])
+    if _compares_value_for_value(loss):
+        for pair in samples:
+            _check_target_shape(output_shape, pair)
+    if not ends_in_sigmoid(model):
+        return list(samples)
+    for pair in samples:
+        if not is_on_disk(pair.targets):
+            check_unit_range(pair.targets, pair.name)
+    return [Samples(pair.inputs, pair.targets, True, pair.name) for pair in samples]
+
+
+def _check_loss(loss: Loss) -> None:
+    try:
+        keras.losses.get(loss)
+    except ValueError:
+        raise ValueError(
+            f"unknown loss {loss!r}: use the name of one in keras.losses, such as 'mean_squared_error', "
+            "or a function of (targets, outputs)."
+        ) from None
+
+
+def _compares_value_for_value(loss: Loss) -> bool:
+    """Whether a loss is one of Keras's for targets of the outputs' shape; of others nothing is known."""
+    found = keras.losses.get(loss)
+    known = isinstance(found, keras.losses.Loss) or found is getattr(
+        keras.losses, getattr(found, "__name__", ""), None
+    )
+    name = getattr(found, "__name__", type(found).__name__).lower()
+    return known and not name.startswith(("sparse", "ctc"))
+
+
+def _check_input_shape(model: keras.Model, samples: Samples) -> None:
+    wanted = getattr(model, "input_shape", None) if model.built else None
+    given = samples.inputs.shape[1:]
+    if isinstance(wanted, tuple) and not _fits(given, wanted[1:]):
+        raise ValueError(
+            f"the network takes samples of shape {_shown(wanted[1:])}, but x holds samples of shape {given}: "
+            "reshape x, or give the network another keras.Input."
+        )
+
+
+def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...]:
+    """Return the shape of one output, which a network that does not know it tells by way of one sample."""
+    known = getattr(model, "output_shape", None) if model.built else None
+    if isinstance(known, tuple):
+        return known[1:]
+    try:
+        outputs = model(np.asarray(samples.inputs[:1], np.float32))
+    except Exception as error:  # whatever the layers raise, it is about these shapes
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"the network does not take samples of shape {samples.inputs.shape[1:]}: {reason}"
+        ) from error
+    return tuple(outputs.shape[1:])
+
+
+def _check_target_shape(output_shape: tuple[int | None, ...], samples: Samples) -> None:
+    given = samples.targets.shape[1:]
+    if not _fits(given, output_shape):
+        what = "the targets, which are x itself," if samples.are_one_array else f"the targets {samples.name}"
+        raise ValueError(
+            f"the network returns outputs of shape {_shown(output_shape)}, but {what} have shape {given}: "
+            "they must agree, so reshape one of them or change the last layer."
+        )
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(given) == len(wanted) and all(w is None or g == w for g, w in zip(given, wanted, strict=True))
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
+
+
+def ends_in_sigmoid(model: keras.Model) -> bool:
+    """Return whether the outputs of a network are those of a sigmoid, perhaps reshaped or enlarged."""
+    for layer in reversed(getattr(model, "layers", [])):
+        if isinstance(layer, _MOVING_LAYERS):
+            continue
+        if isinstance(layer, keras.Model):
+            return ends_in_sigmoid(layer)
+        if isinstance(layer, layers.TimeDistributed):
+            layer = layer.layer
+        return getattr(layer, "activation", None) is keras.activations.sigmoid
+    return False
