@@ -103,7 +103,7 @@ TRICKS = {
     "cifar10_conv": {
         "keras": "plain Keras, `model.fit`",
         "loop": "the compiled loop alone",
-        "shared": "the twin, all cores on each operation",
+        "shared": "the faster form, all cores on each operation",
     },
     "mnist_dense": {
         "keras_float32": "plain Keras, `model.fit`, float32",
