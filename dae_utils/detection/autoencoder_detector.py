@@ -53,11 +53,11 @@ class AutoencoderDetector(AnomalyDetector):
        keep either; it counts in the error as it is. So a large image costs little more than a small one.
     4. A dense autoencoder is trained to return the components without the noise that was added to them
        (Vincent et al., ICML 2008).
-    5. Two numbers for a sample x and its reconstruction x': the squared error between them, and the Mahalanobis
-       distance of the differences between what x and x' do in the layers of the encoder (Kim et al., RaPP,
-       ICLR 2020). The score is the sum of their logarithms, each divided by its spread on the training
-       samples. In a table the squared distance from the mean joins them as a third: with few rows a network
-       copies too well to be trusted alone.
+    5. Two numbers for a sample x and its reconstruction x': the squared error between them, and the
+       Mahalanobis distance of the differences between what x and x' do in the layers of the encoder (Kim et
+       al., RaPP, ICLR 2020). The score is the sum of their logarithms, each divided by its spread on the
+       training samples. In a table the squared distance from the mean joins them as a third: with few rows a
+       network copies too well to be trusted alone.
     6. The threshold comes from the held-out samples, see `ConformalThreshold`.
 
     Images as rows, shape (n, pixels), are a table to step 2. Give them their shape back, or say
