@@ -71,7 +71,7 @@ lock: .venv/ready ## work out requirements.lock again from requirements.txt and 
 	@sh tools/lock.sh
 
 clean: ## remove what was built (the environment stays: remove .venv by hand to start over)
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dae_utils.egg-info
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* dae_utils.egg-info
 	find . \( -path ./.venv -o -path ./.venv-grading \) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
 
 .venv/ready: requirements.lock pyproject.toml

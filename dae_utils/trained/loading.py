@@ -19,7 +19,7 @@ from dae_utils.trained.storage import (
     FORMAT,
     PublishedNetwork,
     PublishedNetworkError,
-    read_digests,
+    read_origin,
     read_published,
     rounded,
     write_published,
@@ -37,14 +37,19 @@ _PARTS = {
     "compile": "what it was compiled with",
     "fit": "the settings of its training",
     "data": "the data",
-    "seed": "the seed or the training before it",
+    "seed": "the seed",
+    "start": "the weights that it starts from",
     "format": "the format of the files",
 }
 
+# In front of the digest of weights that no training of ours has given.
+_DRAWN = "weights "
+
 T = TypeVar("T")
 
-# Which training gave a network its weights, so that a second one can say what it went on from.
-_last_training: weakref.WeakKeyDictionary[keras.Model, str] = weakref.WeakKeyDictionary()
+# Which training gave a network its weights, and the digest of these, so that a second training can say what
+# it went on from in words that are the same for every backend.
+_last_training: weakref.WeakKeyDictionary[keras.Model, tuple[str, str]] = weakref.WeakKeyDictionary()
 
 
 def load_or_train(
@@ -71,7 +76,7 @@ def load_or_train(
     averages anew.
 
     Args:
-        model: a built Keras model; its weights are changed in place.
+        model: a built Keras model, for ``fit`` a compiled one; its weights are changed in place.
         name: the notebook's name, a dot and a word, such as "01_digits.starter".
         precision: "float16" rounds the weights to half precision after the training, whether it is stored or
             not, so that every printed number belongs to the weights that are published.
@@ -161,29 +166,32 @@ class LoadOrTrain:
         bound = dict(inspect.signature(function).bind(*arguments, **named).arguments)
         bound.pop(next(iter(bound)))  # the model
         try:
-            digests = digests_of_training(self._model, function, bound, self._parent())
-            digests["format"] = digest_of([FORMAT, self._precision])
+            digests = digests_of_training(self._model, function, bound)
         except NotDescribableError as error:
             print(f"{self._name} is trained here: it can't be told from other trainings ({error}).")
             return self._train(train, arguments[1:], named, None, publish=False)
-        stored = read_digests(self._folder, self._name) if mode in ("load", "never") else None
-        if stored == digests:
-            return self._load(digests)
+        digests["start"] = self._start()
+        digests["format"] = digest_of([FORMAT, self._precision])
+        stored = read_origin(self._folder, self._name) if mode in ("load", "never") else None
         if stored is not None:
-            changed = [text for part, text in _PARTS.items() if stored.get(part) != digests[part]]
-            what = f"the published network {self._name} was made otherwise ({', '.join(changed)} changed)"
+            changed = [part for part in _PARTS if stored.digests.get(part) != digests[part]]
+            if stored.backend != keras.backend.backend() and digests["start"].startswith(_DRAWN):
+                # The same seed draws other numbers there.
+                changed = [part for part in changed if part != "start"]
+            if not changed:
+                return self._load(stored.digests)
+            parts = ", ".join(_PARTS[part] for part in changed)
+            what = f"the published network {self._name} was made otherwise ({parts} changed)"
             if mode == "never":
                 raise PublishedNetworkError(f"{what}.\nNext: run `make execute` for this chapter.")
             print(f"{what}, so it is trained here.", flush=True)
         return self._train(train, arguments[1:], named, digests, publish=mode == "publish")
 
-    def _parent(self) -> str | None:
-        if (known := _last_training.get(self._model)) is not None:
-            return known
-        optimizer = getattr(self._model, "optimizer", None)
-        steps = int(optimizer.iterations) if optimizer is not None else 0
-        # Trained by other means: then only the weights themselves tell where it stands.
-        return digest_of(self._model.get_weights()) if steps else None
+    def _start(self) -> str:
+        """Return a digest of the weights that the training starts from, or of what trained them."""
+        weights = digest_of(self._model.get_weights())
+        known = _last_training.get(self._model)
+        return known[0] if known is not None and known[1] == weights else f"{_DRAWN}{weights}"
 
     def _load(self, digests: dict[str, str]) -> object:
         network = read_published(self._folder, self._name)
@@ -194,7 +202,7 @@ class LoadOrTrain:
                 f"the weights in trained/{self._name}.npz do not fit the network ({error}).\n"
                 f"Next: restore the file from git, or set {SETTING}=1 to train the network here."
             ) from error
-        _last_training[self._model] = digest_of(digests)
+        self._remember(digests)
         print(
             f"loaded the published network {self._name}; training it took {_duration(network.seconds)}; "
             f"`{SETTING}=1` trains it here",
@@ -217,7 +225,7 @@ class LoadOrTrain:
         if self._precision != "float32":
             self._model.set_weights(weights)
         if digests is not None:
-            _last_training[self._model] = digest_of(digests)
+            self._remember(digests)
         if publish and digests is not None and seconds >= self._least_seconds:
             network = PublishedNetwork(
                 weights=weights,
@@ -229,6 +237,9 @@ class LoadOrTrain:
             )
             write_published(self._folder, self._name, network)
         return result
+
+    def _remember(self, digests: dict[str, str]) -> None:
+        _last_training[self._model] = (digest_of(digests), digest_of(self._model.get_weights()))
 
 
 def _duration(seconds: float) -> str:

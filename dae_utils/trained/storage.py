@@ -38,7 +38,7 @@ class PublishedNetwork:
 
     Attributes:
         weights: the arrays of ``model.get_weights()``, float32.
-        digests: what made them, by part: "network", "compile", "fit", "data", "seed", "format".
+        digests: what made them, by part: "network", "compile", "fit", "data", "seed", "start", "format".
         history: what the training returned, see `dae_utils.trained.loading`.
         seconds: how long the training took on the machine of the published run.
         backend: the backend of Keras that trained it; weights load under any other.
@@ -83,14 +83,25 @@ def write_published(folder: Path, name: str, network: PublishedNetwork) -> None:
         file.write((json.dumps(note, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def read_digests(folder: Path, name: str) -> dict[str, str] | None:
-    """Return the digests of a stored network, or None where there is none.
+@dataclass(frozen=True)
+class Origin:
+    """What made a stored network: the digests of its training, by part, and the backend of Keras."""
+
+    digests: dict[str, str]
+    backend: str
+
+
+def read_origin(folder: Path, name: str) -> Origin | None:
+    """Return what made a stored network, or None where there is none.
 
     Raises:
         PublishedNetworkError: the note is damaged.
     """
     _, note_path = paths_of(folder, name)
-    return dict(_read_note(note_path)["digests"]) if note_path.is_file() else None
+    if not note_path.is_file():
+        return None
+    note = _read_note(note_path)
+    return Origin(dict(note["digests"]), note["backend"])
 
 
 def read_published(folder: Path, name: str) -> PublishedNetwork:

@@ -45,6 +45,7 @@ _ONE_THREAD = dict.fromkeys(
     "1",
 )
 _LINES_OF_AN_ERROR = 8
+_COLUMNS = ("seed", "seconds", "error")
 # Run as a file: as a module of this package, it would load Keras for trials that need none.
 _TRIAL = Path(__file__).with_name("trial.py")
 
@@ -83,7 +84,7 @@ def sweep(
     combinations = list(ParameterGrid(grid)) if isinstance(grid, Mapping) else [dict(row) for row in grid]
     if not combinations or not len(seeds):
         raise ValueError("a sweep needs at least one combination of settings and one seed.")
-    taken = {"seed", "seconds", "error"} & {key for settings in combinations for key in settings}
+    taken = set(_COLUMNS) & {key for settings in combinations for key in settings}
     if taken:
         raise ValueError(f"{', '.join(sorted(taken))} can't name a setting: it is a column of the table.")
     place = Path(folder) / name
@@ -143,12 +144,16 @@ def _run(function: Trial, settings: Settings, seed: int, file: Path) -> dict[str
             process.wait()
             raise
         numbers: dict[str, float] = {}
-        error = None
+        error: str | None = None
         with contextlib.suppress(OSError):
             numbers = json.loads(answer.read_text(encoding="utf-8"))
         if process.returncode != 0:
             lines = [line for line in said.splitlines() if line.strip()]
             error = "\n".join(lines[-_LINES_OF_AN_ERROR:]) or f"it ended with code {process.returncode}"
+        taken = sorted(set(numbers) & {*settings, *_COLUMNS})
+        if taken:
+            numbers = {}
+            error = f"the function returns {', '.join(taken)}, which is a setting or a column: rename it"
     outcome = {"numbers": numbers, "seconds": round(time.perf_counter() - started, 2), "error": error}
     if error is None:
         with atomic_write(file) as stream:

@@ -89,7 +89,12 @@ def test_a_damaged_result_is_run_again():
 
 @pytest.mark.parametrize(
     ("answer", "message"),
-    [("5.0", "must return numbers by name"), ("{'loss': float('nan')}", "not finite")],
+    [
+        ("5.0", "must return numbers by name"),
+        ("{'loss': float('nan')}", "not finite"),
+        ("{'a': 5.0}", "returns a, which is a setting or a column"),
+        ("{'seconds': 5.0}", "returns seconds"),
+    ],
 )
 def test_an_answer_that_is_no_numbers_is_an_error(answer, message):
     namespace: dict = {}

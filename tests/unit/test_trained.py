@@ -14,7 +14,7 @@ import pytest
 from dae_utils.trained import PublishedNetworkError, load_or_train, read_published
 from dae_utils.trained.storage import rounded, write_published
 from dae_utils.training import History, fit
-from dae_utils.training.digests import NotDescribableError, digest_of
+from dae_utils.training.digests import NotDescribableError, digest_of, digests_of_training
 
 NAME = "01_toy.starter"
 SCALE = 2.0
@@ -86,7 +86,7 @@ def test_an_optimiser_by_name_or_as_an_object_is_the_same(published, capsys):
         ({"optimizer": "sgd"}, "what it was compiled with"),
         ({"optimizer": keras.optimizers.Adam(2e-3)}, "what it was compiled with"),
         ({"rows": 48}, "the data"),
-        ({"seed": 1}, "the seed"),
+        ({"seed": 1}, "the seed, the weights that it starts from"),
         ({"epochs": 4}, "the settings of its training"),
         ({"callbacks": [keras.callbacks.EarlyStopping("loss", patience=9)]}, "the settings of its training"),
         ({"precision": "float16"}, "the format"),
@@ -290,6 +290,74 @@ def test_a_training_has_to_return_its_history(monkeypatch):
 
     with pytest.raises(TypeError, match="must return a History"):
         load_or_train(model, NAME, least_seconds=0).train_with(lambda model, x: None, np.ones((4, 2)))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Scaled(keras.layers.Layer):
+    """A layer of the reader's own, whose configuration does not say what it does."""
+
+    def call(self, x):
+        return x * SCALE
+
+
+def own_loss(y_true, y_pred):
+    return SCALE * keras.ops.mean((y_true - y_pred) ** 2)
+
+
+def steps(x):
+    return sum(SCALE * i for i in range(2)) + (lambda: SCALE)() + x
+
+
+def decorated(factor):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(*arguments):
+            return factor * function(*arguments)
+
+        return wrapper
+
+    return decorate
+
+
+def test_code_of_the_readers_own_counts_and_what_it_reads(monkeypatch):
+    def digests():
+        model = keras.Sequential([keras.Input((2,)), Scaled(), keras.layers.Dense(2)])
+        model.compile("adam", own_loss)
+        return digests_of_training(model, model.fit, {}), digest_of(steps)
+
+    before, of_function = digests()
+    assert digests() == (before, of_function)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
+    after, of_function_after = digests()
+
+    assert {part for part in before if before[part] != after[part]} == {"network", "compile"}
+    assert of_function != of_function_after
+    assert digest_of(decorated(1)(min)) != digest_of(decorated(2)(min))
+
+
+def test_a_training_that_came_before_by_other_means_counts(monkeypatch, capsys):
+    x = np.random.default_rng(0).random((64, 6)).astype("float32")
+
+    def cell(epochs, change=False):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        fit(model, x, epochs=epochs)
+        load_or_train(model, NAME, least_seconds=0).train_with(fit, x, epochs=1)
+        if change:
+            model.set_weights([2 * weight for weight in model.get_weights()])
+        load_or_train(model, "01_toy.second", least_seconds=0).train_with(fit, x, epochs=1)
+
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    cell(1)
+    monkeypatch.delenv("DAE_TRAIN")
+    cell(1)
+    assert capsys.readouterr().out.count("loaded") == 2
+    cell(2)
+    assert capsys.readouterr().out.count("the weights that it starts from changed") == 2
+    cell(1, change=True)
+    output = capsys.readouterr().out
+    assert output.count("loaded") == 1
+    assert output.count("the weights that it starts from changed") == 1
 
 
 def test_digests_tell_values_apart_and_equal_ones_together(tmp_path):
