@@ -6,10 +6,11 @@ Nothing here knows a network.
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,21 @@ _BYTES_OF_PIECE = 48 * 2**20
 # One thread for the whole process: each new one would get a heap of its own, which the C library keeps.
 _reader = ThreadPoolExecutor(1, thread_name_prefix="pieces")
 
+
+def _begin_reading_anew() -> None:
+    global _reader
+    _reader = ThreadPoolExecutor(1, thread_name_prefix="pieces")
+
+
+# A fork takes over the pool but not its thread, so that the child would wait for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_reading_anew)
+
 # Reading one row brings its neighbours into memory too, on Linux 64 KiB around every page that is touched.
 _ROWS_UNTIL_FORGOTTEN = 256
+
+# The modes of memory maps whose pages are those of the file: all but "c".
+_SHARED_MODES = ("r", "r+", "w+")
 
 # Scaling in 32 bits leaves numbers a rounding above 1.
 _ROUNDING = 1e-6
@@ -42,12 +56,14 @@ class Samples:
             which is then read once.
         targets_in_unit_range: whether targets outside [0, 1] are refused when they are read from disk.
         name: what the targets are called in an error.
+        inputs_name: what the inputs are called in an error.
     """
 
     inputs: FloatArray
     targets: FloatArray
     targets_in_unit_range: bool = False
     name: str = "y"
+    inputs_name: str = "x"
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -88,9 +104,17 @@ def check_unit_range(targets: FloatArray, name: str) -> None:
         )
 
 
-def is_on_disk(array: object) -> bool:
-    """Return whether an array is read from a file when it is used: a memory map, as `numpy.load` gives it."""
-    return isinstance(array, np.memmap)
+def is_on_disk(array: object) -> TypeGuard[np.memmap[Any, Any]]:
+    """Return whether an array is read from a file when it is used: a memory map, as `numpy.load` gives it.
+
+    What was computed from a memory map, such as its copy of another type, lies in memory.
+    """
+    return isinstance(array, np.memmap) and _map_of(array) is not None
+
+
+def _map_of(array: np.memmap[Any, Any]) -> mmap.mmap | None:
+    # NumPy has no public way to the map, nor another to tell a view of it from a copy: both are `np.memmap`.
+    return getattr(array, "_mmap", None)
 
 
 def rows_of_a_piece(arrays: tuple[NDArray[Any], ...], batch_size: int) -> int:
@@ -136,7 +160,7 @@ def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
     Raises:
         ValueError: a sample of an array on disk holds NaN or infinite values.
     """
-    if not isinstance(array, np.memmap):
+    if not is_on_disk(array):
         return np.take(array, indices, axis=0)
     # In the order in which they lie on the disk, then in the order asked for.
     sequence = np.argsort(indices, kind="stable")
@@ -155,6 +179,8 @@ def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
 
 def _forget_pages(array: np.memmap[Any, Any]) -> None:
     """Give the pages of a memory map that were read back to the system, which else counts them as ours."""
-    pages = getattr(array, "_mmap", None)  # NumPy has no public way to the map
-    if hasattr(mmap, "MADV_DONTNEED") and pages is not None:
+    pages = _map_of(array)
+    # What the caller wrote into a copy-on-write map is in these pages and nowhere else. What was written into
+    # a shared one belongs to the file, with or without our pages.
+    if hasattr(mmap, "MADV_DONTNEED") and pages is not None and array.mode in _SHARED_MODES:
         pages.madvise(mmap.MADV_DONTNEED)

@@ -83,10 +83,10 @@ def fit(
         schedule: "one_cycle", or "constant" as ``model.fit`` has it with Adam; see `learning_rates`.
         loss: a Keras loss by name, or a function of (targets, outputs).
         corrupt: a function of (random generator, `x`), called once an epoch, whose result the network sees in
-            place of `x`; the targets stay clean. It returns a new array of the shape of `x`, and gets an `x`
-            that cannot be written to. For an `x` on disk it is called for every piece instead. This is
-            denoising training (Vincent et al. 2008, "Extracting and composing robust features with denoising
-            autoencoders").
+            place of `x`; the targets stay clean. It returns an array of the shape of `x`, a new one or its
+            own of the last epoch overwritten, and gets an `x` that cannot be written to. For an `x` on disk
+            it is called for every piece instead. This is denoising training (Vincent et al. 2008, "Extracting
+            and composing robust features with denoising autoencoders").
         patience: stop when the validation loss has not improved for so many epochs, and take back the weights
             of the best epoch. Without it the last weights are kept. In a one-cycle schedule most of the gain
             comes at the end, so that patience ends few such trainings; they get the best weights all the
@@ -100,9 +100,11 @@ def fit(
     Raises:
         ValueError: empty, non-finite or mismatched arrays, arrays that do not fit the network, or a setting
             out of range.
-        FloatingPointError: the training or validation loss became infinite or NaN.
+        FloatingPointError: the training or validation loss became infinite or NaN. With `patience` the model
+            then has the weights of its best epoch, if there was one before; otherwise those with which the
+            loss was lost, which are of no use.
     """
-    check_settings(epochs, batch_size, patience, validation_data is not None)
+    check_settings(epochs, batch_size, learning_rate, patience, validation_data is not None)
     samples = [check_samples(x, y, "x", "y")]
     if validation_data is not None:
         held_x, held_y = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
@@ -159,6 +161,7 @@ def _train(
                 newest = trainer.mean_loss(held_out)
                 history.validation_loss.append(newest)
             if not math.isfinite(newest):
+                best.take_back(trainer)
                 raise FloatingPointError(f"the loss is {newest} in epoch {epoch + 1}: {way_out}.")
             history.seconds.append(time.perf_counter() - started)
             bar.update()
@@ -191,7 +194,9 @@ def _corrupted(corrupt: Corruption, rng: np.random.Generator, x: FloatArray) -> 
         raise ValueError(f"corrupt must return an array of shape {x.shape}, got {corrupted.shape}.")
     if not np.isfinite(corrupted).all():
         raise ValueError("corrupt returned NaN or infinite values: replace them, with 0 for instance.")
-    return corrupted
+    # An object of its own, since a trainer takes an array that it has seen before for what it was then, and a
+    # function that fills the same array in every epoch returns other numbers in it.
+    return corrupted.view()
 
 
 class _Best:

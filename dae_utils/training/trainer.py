@@ -30,7 +30,8 @@ class Trainer(Protocol):
         """Train on all samples in an order, batch after batch.
 
         Args:
-            samples: inputs and targets, n of each.
+            samples: inputs and targets, n of each. An array in memory that is the same object as in an epoch
+                before holds the same numbers, and need not be looked at again.
             order: indices of the samples, shape (n,).
             change: applied to every piece of inputs that is read, if any.
 

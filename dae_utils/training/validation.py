@@ -5,6 +5,8 @@ Every refusal is a `ValueError` of one line that names the argument and the way 
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -34,10 +36,16 @@ _MOVING_LAYERS = (
 )
 
 
-def check_settings(epochs: int, batch_size: int, patience: int | None, has_validation: bool) -> None:
-    """Raise `ValueError` unless the settings of a training are whole numbers in their range."""
+def check_settings(
+    epochs: int, batch_size: int, learning_rate: float, patience: int | None, has_validation: bool
+) -> None:
+    """Raise `ValueError` unless the settings of a training are numbers in their range."""
     check_count(epochs, "epochs")
     check_count(batch_size, "batch_size")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(
+            f"learning_rate must be positive and finite, not {learning_rate}: try 5e-3, the default."
+        )
     if patience is not None:
         check_count(patience, "patience")
         if not has_validation:
@@ -60,12 +68,12 @@ def check_samples(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -
     targets = inputs if y is None else _numbers(y, y_name)
     if len(inputs) != len(targets):
         raise ValueError(f"{x_name} has {len(inputs)} samples, but {y_name} has {len(targets)}.")
-    return Samples(inputs, targets, name=x_name if y is None else y_name)
+    return Samples(inputs, targets, name=x_name if y is None else y_name, inputs_name=x_name)
 
 
 def _numbers(values: ArrayLike, name: str) -> FloatArray:
     try:
-        array: NDArray[Any] = values if isinstance(values, np.memmap) else np.asarray(values)
+        array: NDArray[Any] = values if is_on_disk(values) else np.asarray(values)
     except ValueError:  # NumPy refuses ragged lists
         raise ValueError(f"{name}: the rows differ in length; pad or cut them to one shape first.") from None
     if array.dtype.kind not in "fiub" or array.ndim < 2 or array.size == 0:
@@ -104,9 +112,10 @@ def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Sam
         tensors = getattr(model, name, None)
         if isinstance(tensors, (list, tuple)) and len(tensors) > 1:
             raise ValueError(f"the network has {len(tensors)} {name}: fit trains networks with one.")
-    for pair in samples:
-        _check_input_shape(model, pair)
+    _check_input_shape(model, samples[0])
     output_shape = _output_shape(model, samples[0])
+    for pair in samples[1:]:  # by now the network is built, and knows what it takes
+        _check_input_shape(model, pair)
     if _compares_value_for_value(loss):
         for pair in samples:
             _check_target_shape(output_shape, pair)
@@ -115,7 +124,7 @@ def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Sam
     for pair in samples:
         if not is_on_disk(pair.targets):
             check_unit_range(pair.targets, pair.name)
-    return [Samples(pair.inputs, pair.targets, True, pair.name) for pair in samples]
+    return [dataclasses.replace(pair, targets_in_unit_range=True) for pair in samples]
 
 
 def _check_loss(loss: Loss) -> None:
@@ -142,9 +151,10 @@ def _check_input_shape(model: keras.Model, samples: Samples) -> None:
     wanted = getattr(model, "input_shape", None) if model.built else None
     given = samples.inputs.shape[1:]
     if isinstance(wanted, tuple) and not _fits(given, wanted[1:]):
+        name = samples.inputs_name
         raise ValueError(
-            f"the network takes samples of shape {_shown(wanted[1:])}, but x holds samples of shape {given}: "
-            "reshape x, or give the network another keras.Input."
+            f"the network takes samples of shape {_shown(wanted[1:])}, but {name} holds samples of shape "
+            f"{given}: reshape {name}, or give the network another keras.Input."
         )
 
 
@@ -166,7 +176,8 @@ def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...
 def _check_target_shape(output_shape: tuple[int | None, ...], samples: Samples) -> None:
     given = samples.targets.shape[1:]
     if not _fits(given, output_shape):
-        what = "the targets, which are x itself," if samples.are_one_array else f"the targets {samples.name}"
+        own = f"the targets, which are {samples.inputs_name} itself,"
+        what = own if samples.are_one_array else f"the targets {samples.name}"
         raise ValueError(
             f"the network returns outputs of shape {_shown(output_shape)}, but {what} have shape {given}: "
             "they must agree, so reshape one of them or change the last layer."

@@ -17,6 +17,7 @@ from keras import layers
 from dae_utils.training import batches, fit
 from dae_utils.training.batches import Samples, is_on_disk, pieces, rows_of, rows_of_a_piece
 from dae_utils.training.engine import cache
+from dae_utils.training.validation import check_samples
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,58 @@ def test_what_is_not_finite_on_disk_is_said_with_the_file(tmp_path, bad):
     np.testing.assert_array_equal(rows_of(stored, np.array([0, 1, 3])), 1)
     with pytest.raises(ValueError, match=r"array\.npy holds NaN or infinite values"):
         rows_of(stored, np.array([1, 2]))
+
+
+@pytest.mark.parametrize("derive", [lambda m: m.astype(np.float32), lambda m: m / 2, np.copy])
+def test_what_was_computed_from_a_memory_map_is_in_memory(tmp_path, derive):
+    array = uniform(9, 6).astype(float)
+    derived = derive(on_disk(tmp_path, array))
+    assert not is_on_disk(derived)
+    np.testing.assert_array_equal(rows_of(derived, np.array([4, 1])), derive(array)[[4, 1]])
+    samples = check_samples(derived, None, "x", "y")
+    assert type(samples.inputs) is np.ndarray
+    assert not samples.are_on_disk
+
+
+@pytest.mark.parametrize("mode", ["c", "r+"])
+def test_reading_leaves_what_the_caller_wrote_into_a_memory_map(tmp_path, mode):
+    array = 255 * uniform(600, 50)
+    np.save(tmp_path / "array.npy", array)
+    stored = np.load(tmp_path / "array.npy", mmap_mode=mode)
+    stored /= 255
+    order = np.random.default_rng(0).permutation(600)
+    for _ in range(2):
+        np.testing.assert_array_equal(rows_of(stored, order), (array / 255)[order])
+    np.testing.assert_array_equal(stored, array / 255)
+    # A copy is the caller's own; the other one is in the file.
+    in_file = np.load(tmp_path / "array.npy")
+    np.testing.assert_array_equal(in_file, array if mode == "c" else array / 255)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_reads_pieces_too():
+    program = """
+        import os, signal
+        import numpy as np
+        from dae_utils.training.batches import pieces
+        def read():
+            return [piece.tolist() for (piece,) in pieces((np.arange(4.0)[:, None],), np.arange(4), 3)]
+        expected = read()  # which starts the thread that reads
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # ends a child that waits for a thread it does not have
+            os._exit(0 if read() == expected else 1)
+        print(os.waitpid(child, 0)[1])
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.strip() == "0"
 
 
 def test_a_piece_is_of_whole_batches_and_of_about_the_size_asked_for():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -17,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 
 from dae_utils.training import fit
-from dae_utils.training.engine import cache, choice
+from dae_utils.training.engine import cache, choice, self_check
 from dae_utils.training.engine.choice import form_for
 from dae_utils.training.engine.fused_steps import ConvolutionStep
 from dae_utils.training.engine.structure import copy_of, structure_of
@@ -165,10 +166,20 @@ def test_versions_it_was_not_tested_with_are_left_to_keras(monkeypatch, build):
     expected = trained(build, x)
     monkeypatch.delenv("DAE_ENGINE")
     monkeypatch.setattr(tf, "__version__", "2.99.1")
-    monkeypatch.setattr(choice, "compiled", None)  # nothing may be compiled
+    monkeypatch.setattr(self_check, "compiled", None)  # nothing may be compiled
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         assert_same(trained(build, x), expected)
+
+
+def test_a_version_it_was_not_tested_with_is_in_the_log(monkeypatch, caplog):
+    monkeypatch.setattr(tf, "__version__", "2.99.1")
+    with caplog.at_level("INFO", logger="dae_utils"):
+        trained(dense, uniform(8, 12), epochs=1)
+    (record,) = [record for record in caplog.records if record.name == "dae_utils"]
+    assert record.levelname == "INFO"
+    assert "Keras alone trains" in record.getMessage()
+    assert "2.99.1" in record.getMessage()
 
 
 def test_it_was_tested_with_the_version_of_the_lock():
@@ -265,6 +276,27 @@ def test_models_of_one_structure_are_compiled_once_and_learn_apart():
     cache.clear()
     assert_same(second, trained(dense, x, 2, loss=loss))
     assert len(traced) == 2 * compiled_for_one
+
+
+@dataclasses.dataclass
+class Power:
+    """A loss that can be compared with another one, and so has no hash."""
+
+    exponent: int
+
+    def __call__(self, targets, outputs):
+        return (targets - outputs) ** self.exponent
+
+
+@pytest.mark.parametrize("way", ["loop", "long"])
+def test_a_loss_without_a_hash_is_trained_and_nothing_of_it_is_kept(monkeypatch, way):
+    monkeypatch.setenv("DAE_ENGINE", way)
+    x, loss = uniform(16, 12), Power(2)
+    first = trained(dense, x, loss=loss)
+    for mine, other in zip(first, trained(dense, x, loss="mean_squared_error"), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+    loss.exponent = 4
+    assert np.abs(first[0] - trained(dense, x, loss=loss)[0]).max() > 1e-3
 
 
 def test_only_the_structures_trained_last_are_kept(monkeypatch):

@@ -589,6 +589,23 @@ def test_the_network_sees_the_corruption_of_this_epoch():
     assert history.loss == pytest.approx([1.0, 4.0, 25.0])
 
 
+@every_way
+def test_a_corruption_may_fill_the_same_array_in_every_epoch(way):
+    x, buffer = draw(10, 3), np.empty((10, 3), np.float32)
+
+    def noisy(generator, clean):
+        return clean + generator.normal(size=clean.shape).astype(np.float32)
+
+    def noisy_in_buffer(generator, clean):
+        buffer[:] = noisy(generator, clean)
+        return buffer
+
+    options = {"epochs": 4, "batch_size": 4, "learning_rate": STANDSTILL}
+    expected = fit(identity(3), x, corrupt=noisy, **options).loss
+    assert len(set(expected)) == 4
+    assert fit(identity(3), x, corrupt=noisy_in_buffer, **options).loss == pytest.approx(expected)
+
+
 def test_corrupting_in_place_is_refused_and_leaves_the_data_alone():
     x = np.ones((4, 2), np.float32)
 
@@ -642,7 +659,16 @@ GOOD = np.ones((4, 2), np.float32)
         ([[1.0], [1.0, 2.0]], {}, "^x: the rows differ in length"),
         (np.ones((4, 3)), {}, r"^the network takes samples of shape \(2,\), but x holds .* shape \(3,\)"),
         (np.ones((4, 2, 1)), {}, r"^the network takes samples of shape \(2,\)"),
-        (GOOD, {"validation_data": np.ones((4, 3))}, r"^the network takes samples of shape \(2,\)"),
+        (
+            GOOD,
+            {"validation_data": np.ones((4, 3))},
+            r"^the network takes samples of shape \(2,\), but x of validation_data holds .* shape \(3,\)",
+        ),
+        (
+            GOOD,
+            {"validation_data": (GOOD, np.ones((4, 3)))},
+            r"^the network returns outputs of shape \(2,\), but the targets y of validation_data have",
+        ),
         (
             GOOD,
             {"y": np.ones((4, 3))},
@@ -656,7 +682,9 @@ GOOD = np.ones((4, 2), np.float32)
         (GOOD, {"patience": 2}, "patience needs validation data"),
         (GOOD, {"patience": 0, "validation_data": GOOD}, "^patience must be a whole number at least 1"),
         (GOOD, {"schedule": "step"}, "unknown schedule 'step'"),
-        (GOOD, {"learning_rate": 0.0}, "must be positive"),
+        (GOOD, {"learning_rate": 0.0}, "^learning_rate must be positive and finite, not 0.0: try"),
+        (GOOD, {"learning_rate": -1}, "^learning_rate must be positive and finite, not -1: try"),
+        (GOOD, {"learning_rate": float("nan")}, "^learning_rate must be positive and finite, not nan"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -707,6 +735,18 @@ def test_networks_with_several_inputs_or_outputs_are_refused():
         fit(keras.Model(first, [layers.Dense(2)(first), layers.Dense(2)(first)]), GOOD, epochs=1)
 
 
+def test_validation_data_of_another_shape_are_named_also_where_the_network_was_not_built():
+    for validation_data in (np.ones((4, 3)), (np.ones((4, 3)), GOOD)):
+        model = keras.Sequential([layers.Dense(2)])
+        with pytest.raises(ValueError, match="x of validation_data holds samples of shape"):
+            fit(model, GOOD, validation_data=validation_data, epochs=1)
+
+
+def test_targets_that_are_the_validation_data_itself_are_named():
+    with pytest.raises(ValueError, match="the targets, which are x of validation_data itself, have shape"):
+        fit(linear(np.ones((2, 3))), GOOD, np.ones((4, 3)), validation_data=GOOD, epochs=1)
+
+
 def test_classes_from_0_on_are_targets_of_another_shape_than_the_outputs():
     model = linear(np.ones((2, 3)))
     history = fit(model, GOOD, np.zeros((4, 1)), epochs=1, loss="sparse_categorical_crossentropy")
@@ -745,6 +785,33 @@ def test_divergence_on_the_validation_data_counts_too():
             epochs=3,
             patience=1,
         )
+
+
+@every_way
+def test_after_divergence_with_patience_the_model_has_the_weights_of_its_best_epoch(way):
+    noise = iter([0.0, 0.0, np.float32(3e38)])  # its square is too large for 32 bits
+    model = linear(np.array([[0.0]]))
+    with pytest.raises(FloatingPointError, match="in epoch 3"):
+        fit(
+            model,
+            np.ones((2, 1)),
+            validation_data=np.ones((1, 1)),
+            epochs=5,
+            learning_rate=0.1,
+            patience=3,
+            corrupt=lambda generator, clean: clean + next(noise),
+        )
+    # Two steps of 0.1 towards 1, where the third made NaN.
+    assert model.get_weights()[0] == pytest.approx(0.2, abs=1e-3)
+
+
+@every_way
+def test_after_divergence_in_the_first_epoch_there_is_nothing_to_take_back(way):
+    model = linear(np.ones((1, 1)))
+    options = {"validation_data": np.ones((1, 1)), "patience": 3, "epochs": 5}
+    with pytest.raises(FloatingPointError, match="in epoch 1"):
+        fit(model, np.ones((2, 1)), corrupt=lambda generator, clean: clean * np.float32(3e38), **options)
+    assert not np.isfinite(model.get_weights()[0]).any()
 
 
 # The bar

@@ -6,10 +6,11 @@ Keras model itself (`compiled_loop`) or, for convolutional networks, of a fused 
 Compiling takes a second or two and some memory for good, so networks of the same structure share what was
 compiled for the first of them (`cache`).
 
-It stands aside, without a word, and Keras alone trains the network
+It stands aside, without a warning, and Keras alone trains the network
 
 * where the backend of Keras is not TensorFlow,
-* for versions of TensorFlow with which it was not tested, see `choice.TESTED_VERSIONS`,
+* for versions of TensorFlow with which it was not tested, see `choice.TESTED_VERSIONS`; the logger
+  "dae_utils" says so at the level INFO,
 * where the environment variable ``DAE_ENGINE`` is ``plain``.
 
 It also checks itself: before its first step it compares its loss and gradients with those of the Keras model

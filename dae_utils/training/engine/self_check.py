@@ -8,6 +8,7 @@ a gradient jumps, which no two programs do alike; what is computed wrongly is wr
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,12 +21,14 @@ from numpy.typing import NDArray
 
 from dae_utils.training.batches import FloatArray, Samples, rows_of_a_piece
 from dae_utils.training.engine import cache
-from dae_utils.training.engine.choice import Form, compiled, form_for, is_tested_version
+from dae_utils.training.engine.choice import TESTED_VERSIONS, Form, compiled, form_for, is_tested_version
 from dae_utils.training.engine.compiled_trainer import CompiledTrainer
 from dae_utils.training.engine.structure import copy_of, structure_of
 from dae_utils.training.trainer import Loss, Trainer
 
 __all__ = ["checked_trainer"]
+
+_log = logging.getLogger("dae_utils")
 
 # The largest difference that rounding explains, relative to the loss, and to the length of a gradient.
 _TOLERANCE = 1e-4
@@ -50,11 +53,15 @@ def checked_trainer(
 ) -> Iterator[Trainer | None]:
     """Give a compiled trainer that agrees with the Keras model, or None; see `engine_for`."""
     if not is_tested_version():
+        _log.info(
+            "Keras alone trains: the fast engine was tested with TensorFlow %s, and this is %s.",
+            " and ".join(TESTED_VERSIONS),
+            tf.__version__,
+        )
         yield None
         return
     form = form_for(model, loss, len(rates), setting)
-    structure = structure_of(model)
-    key = None if structure is None else cache.Key(structure, loss, form, batch_size)
+    key = _key(model, loss, form, batch_size)
     if key is not None and cache.is_refused(key):
         yield None
         return
@@ -71,6 +78,19 @@ def checked_trainer(
         trainer.finish(model)
         if key is not None:
             cache.give_back(key, trainer)
+
+
+def _key(model: keras.Model, loss: Loss, form: Form, batch_size: int) -> cache.Key | None:
+    """Return the key of a training, or None where nothing can be said to be the same again."""
+    structure = structure_of(model)
+    if structure is None:
+        return None
+    key = cache.Key(structure, loss, form, batch_size)
+    try:
+        hash(key)
+    except TypeError:  # a loss of the reader's own, such as an object that can be compared
+        return None
+    return key
 
 
 def _started(
