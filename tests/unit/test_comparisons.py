@@ -168,15 +168,15 @@ def few_anomalies_of_two(seed: int, n_anomalies: int):
 @pytest.mark.parametrize("n_anomalies", [5, 10])
 def test_areas_of_few_anomalies_cover_the_truth(n_anomalies):
     hits, false_verdicts = 0, 0
-    for seed in range(200):
+    for seed in range(120):
         labels, first, second = few_anomalies_of_two(seed, n_anomalies)
         found = paired_difference(first, second, labels=labels, metric="auroc", n_resamples=600, seed=seed)
         hits += found.low <= 0 <= found.high
         false_verdicts += found.p_value < 0.05
     assert found.n_units == 80 + n_anomalies
-    # 190 are promised. Of five anomalies 93 % are kept, and 84 % without the correction.
-    assert hits >= 180
-    assert false_verdicts <= 16
+    # 114 are promised. Of five anomalies about 93 % are kept, and 84 % without the correction.
+    assert hits >= 108
+    assert false_verdicts <= 10
 
 
 def test_one_anomaly_shows_no_spread():

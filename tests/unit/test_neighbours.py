@@ -161,9 +161,9 @@ def test_what_does_not_go_together_is_refused():
         nearest_neighbours(x, x[:, :5], 3)
     with pytest.raises(ValueError, match="database has 12 features, but queries has 5"):
         retrieval(x, y, x_validation[:, :5], y_validation)
-    with pytest.raises(ValueError, match="^database: 12 samples"):
+    with pytest.raises(ValueError, match=r"^database: 12 samples"):
         retrieval(x, y[:5], x_validation, y_validation)
-    with pytest.raises(ValueError, match="^queries: 3 samples"):
+    with pytest.raises(ValueError, match=r"^queries: 3 samples"):
         retrieval(x, y, x_validation, y_validation[:2])
     with pytest.raises(ValueError, match="database holds one class only"):
         retrieval(x, np.zeros(12, int), x_validation, np.zeros(3, int))
