@@ -1,6 +1,7 @@
 """Evaluation: metrics with intervals, fair comparisons, probes, retrieval, claims. Nothing here draws."""
 
 from dae_utils.evaluation import claims
+from dae_utils.evaluation.baselines import beat_timing, pca_encoder, raw_input, without_mean
 from dae_utils.evaluation.comparisons import Difference, comparison_table, holm, mcnemar, paired_difference
 from dae_utils.evaluation.intervals import Interval, ProblemsInterval
 from dae_utils.evaluation.metrics import auroc, average_precision
@@ -20,6 +21,7 @@ __all__ = [
     "ProblemsInterval",
     "auroc",
     "average_precision",
+    "beat_timing",
     "bootstrap",
     "bootstrap_mean",
     "bootstrap_problems",
@@ -31,9 +33,12 @@ __all__ = [
     "mcnemar",
     "nearest_neighbours",
     "paired_difference",
+    "pca_encoder",
     "precision_at_prevalence",
     "proportion",
+    "raw_input",
     "retrieval",
     "tuned_linear_probe",
     "tuned_neighbour_probe",
+    "without_mean",
 ]

@@ -23,6 +23,7 @@ from dae_utils.evaluation.weighted import (
     group_numbers,
     label_strata,
     resamples,
+    smallest_stratum,
 )
 from dae_utils.validation import check_choice, check_count, check_flags, check_fraction, check_scores
 
@@ -39,7 +40,7 @@ class Difference(Interval):
     Attributes:
         p_value: two-sided, of the hypothesis that there is no difference; below 0.05 where the 95 % interval
             leaves out zero. It is never below about 2 / `n_resamples`.
-        n_units: how many independent units were drawn, groups or samples.
+        n_units: how many independent units were drawn, groups or samples, of all strata together.
         resampled: the difference in each resample, shape (n_resamples,).
     """
 
@@ -65,9 +66,10 @@ def paired_difference(
     13), in whole groups where groups are given: patients, writers or records are independent, their beats and
     images are not. In the same draws the seeds are drawn as well, one fewer than there are, which gives the
     mean over seeds its right variance (Rao and Wu 1988, JASA 83). The quantiles are moved outwards for the
-    number of units, see `weighted.expanded_tail`. Of fewer than ten groups any interval is a rough one. Two
-    or three seeds show that seeds matter, not how much: where they differ more than the samples do, the
-    interval is still too narrow.
+    number of units, see `weighted.expanded_tail`; for an area without groups, which draws each class for
+    itself, that is the size of the smallest class. Of fewer than ten groups, or anomalies, any interval is a
+    rough one. Two or three seeds show that seeds matter, not how much: where they differ more than the
+    samples do, the interval is still too narrow.
 
     Args:
         first, second: for the mean, a number for each sample, such as right or wrong, an error, or average
@@ -89,7 +91,7 @@ def paired_difference(
 
     Raises:
         ValueError: NaN, shapes that do not go together, labels missing or not wanted, a single class or
-            group, or groups of which resamples often lack one class.
+            group, one sample of a class, or groups of which resamples often lack one class.
     """
     check_choice(metric, "metric", ("mean", *METRICS))
     n_resamples = check_count(n_resamples, "n_resamples", least=2)
@@ -115,11 +117,13 @@ def paired_difference(
         spread = None if groups is None else numbers
         measures = [_Area(a, flags, metric, spread), _Area(b, flags, metric, spread)]
         strata = label_strata(flags) if groups is None else [np.arange(n_units)]
+    # With one stratum this is n_units.
+    n_counting = smallest_stratum(strata)
     resampled = _drawn(measures, strata, n_resamples, seed)
     value = measures[0].value - measures[1].value
-    tail = expanded_tail(confidence, n_units)
+    tail = expanded_tail(confidence, n_counting)
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    p_value = _p_value(resampled, n_units)
+    p_value = _p_value(resampled, n_counting)
     # Rounding, or a handful of units, may put the difference itself a hair outside.
     return Difference(value, min(float(low), value), max(float(high), value), p_value, n_units, resampled)
 

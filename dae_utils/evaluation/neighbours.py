@@ -19,7 +19,7 @@ from dae_utils.evaluation.choosing import (
     check_several_classes,
     features_and_labels,
     flat_features,
-    held_out_rows,
+    parts_to_choose_by,
 )
 from dae_utils.evaluation.intervals import Interval
 from dae_utils.validation import check_count
@@ -82,7 +82,7 @@ def nearest_neighbours(database: ArrayLike, queries: ArrayLike, n_neighbours: in
         ValueError: NaN, shapes that do not go together, or too many neighbours.
     """
     flat = flat_features(database, "database")
-    asked = flat_features(queries, "queries", flat.shape[1])
+    asked = flat_features(queries, "queries", flat.shape[1], "database")
     check_count(n_neighbours, "n_neighbours", most=len(flat))
     distances = _Distances(flat, asked)
     nearest = np.empty((len(asked), n_neighbours), np.int64)
@@ -159,23 +159,15 @@ def tuned_neighbour_probe(
     Raises:
         ValueError: NaN, shapes that do not go together, a single class, or no number that can be tried.
     """
-    x, y = features_and_labels(train, train_labels, "train")
-    check_several_classes(y)
-    if validation is None:
-        fit_on, judge_by = held_out_rows(y, held_out, groups, seed)
-        parts = x[fit_on], y[fit_on], x[judge_by], y[judge_by]
-    else:
-        if validation_labels is None or groups is not None:
-            raise ValueError(
-                "validation needs validation_labels, and no groups: nothing is held out of train."
-            )
-        parts = x, y, *features_and_labels(validation, validation_labels, "validation", x.shape[1])
+    x, y, parts = parts_to_choose_by(
+        train, train_labels, validation, validation_labels, held_out=held_out, groups=groups, seed=seed
+    )
     numbers = sorted({check_count(number, "every one of n_neighbours") for number in n_neighbours})
-    numbers = [number for number in numbers if number <= len(parts[0])]
+    numbers = [number for number in numbers if number <= len(parts.x)]
     if not numbers:
-        raise ValueError(f"n_neighbours must name a number up to {len(parts[0])}, the training samples.")
-    votes = _votes(*parts[:3], numbers)
-    grid = tuple((number, float(np.mean(votes[number] == parts[3]))) for number in numbers)
+        raise ValueError(f"n_neighbours must name a number up to {len(parts.x)}, the training samples.")
+    votes = _votes(parts.x, parts.y, parts.x_judged, numbers)
+    grid = tuple((number, float(np.mean(votes[number] == parts.y_judged))) for number in numbers)
     best, share = max(grid, key=lambda point: (point[1], -point[0]))
     edge = best == numbers[-1] and best > 1
     if edge:
@@ -238,9 +230,9 @@ def retrieval(
     Raises:
         ValueError: NaN, shapes that do not go together, a small database, or a class that is not in it.
     """
-    flat, labels = features_and_labels(database, database_labels, "train")
-    asked, asked_labels = features_and_labels(queries, query_labels, "test", flat.shape[1])
-    check_several_classes(labels)
+    flat, labels = features_and_labels(database, database_labels, "database")
+    asked, asked_labels = features_and_labels(queries, query_labels, "queries", flat.shape[1], "database")
+    check_several_classes(labels, "database")
     check_count(len(flat), "the number of samples in the database", least=10)
     missing = np.setdiff1d(asked_labels, labels)
     if len(missing):

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from dae_utils.evaluation.choosing import (
+    Parts,
     accuracy,
-    check_several_classes,
     features_and_labels,
     flat_features,
-    held_out_rows,
+    parts_to_choose_by,
     search,
 )
 from dae_utils.evaluation.intervals import Interval
@@ -125,7 +126,8 @@ def tuned_linear_probe(
 
     Every scaling is tried with every penalty. Where the best penalty of a scaling lies at an end of its grid,
     the grid grows by a decade on that side, up to `max_widenings` times for each scaling, until it lies
-    inside. Of equal accuracies the stronger penalty wins, then the simpler scaling.
+    inside. Of equal accuracies the simpler scaling wins, in the order none, one scale, standardised, and
+    within a scaling the stronger penalty.
 
     The scaling matters because the penalty holds back weights, and so features of small spread: "none" takes
     features as they are; "one scale" divides all by one number, the root of their mean variance, which is the
@@ -148,33 +150,37 @@ def tuned_linear_probe(
         max_steps: of the solver, for each fit.
 
     Returns:
-        The fitted probe with its grid. Warns where the choice is at an end of its grid all the same.
+        The fitted probe with its grid. Warns where the choice is at an end of its grid all the same, and
+        where a fit did not settle within `max_steps`.
 
     Raises:
         ValueError: NaN, shapes that do not go together, a single class, or a setting out of range.
     """
-    x, y = features_and_labels(train, train_labels, "train")
-    check_several_classes(y)
+    x, y, parts = parts_to_choose_by(
+        train, train_labels, validation, validation_labels, held_out=held_out, groups=groups, seed=seed
+    )
     grid = _checked_grid(scalings, penalties, max_widenings)
     max_steps = check_count(max_steps, "max_steps")
-    if validation is None:
-        chosen_on, judged_on = held_out_rows(y, held_out, groups, seed)
-        parts = x[chosen_on], y[chosen_on], x[judged_on], y[judged_on]
-    else:
-        if validation_labels is None or groups is not None:
-            raise ValueError(
-                "validation needs validation_labels, and no groups: nothing is held out of train."
-            )
-        parts = x, y, *features_and_labels(validation, validation_labels, "validation", x.shape[1])
     # With several threads the solver's many small products mostly wait for each other: on a busy machine,
     # that took 15 to 30 times as long as one thread.
     with threadpool_limits(1, user_api="blas"):
-        probe = _choose(*parts, *grid, max_steps)
+        regressions = _Regressions(parts.x, parts.y, max_steps)
+        probe = _choose(regressions, parts, *grid)
+        unsettled = regressions.unsettled
         if validation is None:
-            weights, intercepts = (whole := _Regressions(x, y, max_steps)).solve(probe.scaling, probe.penalty)
+            whole = _Regressions(x, y, max_steps)
+            weights, intercepts = whole.solve(probe.scaling, probe.penalty)
+            unsettled += whole.unsettled
             probe = replace(
                 probe, classes=whole.classes, mean=whole.mean, weights=weights, intercepts=intercepts
             )
+    if unsettled:
+        warnings.warn(
+            f"the solver did not settle within {max_steps} steps in {unsettled} of its fits, so the probe "
+            "may depend on where it stopped: raise `max_steps`.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     if probe.edge:
         tried = sorted(point.penalty for point in probe.grid if point.scaling == probe.scaling)
         warnings.warn(
@@ -186,18 +192,14 @@ def tuned_linear_probe(
 
 
 def _choose(
-    x: NDArray[np.floating],
-    y: NDArray[np.int64],
-    x_judged: NDArray[np.floating],
-    y_judged: NDArray[np.int64],
+    regressions: _Regressions,
+    parts: Parts,
     scalings: Sequence[str],
     penalties: Sequence[float],
     max_widenings: int,
-    max_steps: int,
 ) -> LinearProbe:
-    """Return the best probe of the grid, fitted to `x` and judged on `x_judged`."""
-    regressions = _Regressions(x, y, max_steps)
-    judged = x_judged - regressions.mean
+    """Return the best probe of the grid."""
+    judged = parts.x_judged - regressions.mean
     points: list[GridPoint] = []
     best: LinearProbe | None = None
     for scaling in scalings:
@@ -208,7 +210,7 @@ def _choose(
         ) -> float:
             weights, intercepts = regressions.solve(scaling, penalty)
             answers = regressions.classes[(judged @ weights + intercepts).argmax(axis=1)]
-            share = float(np.mean(answers == y_judged))
+            share = float(np.mean(answers == parts.y_judged))
             about = (regressions.classes, regressions.mean, weights, intercepts)
             fits[penalty] = LinearProbe(scaling, penalty, share, (), False, *about)
             return share
@@ -240,6 +242,11 @@ class _Regressions:
         self._one_scale = float(np.sqrt(np.square(spread).mean())) or 1.0
         self._max_steps = max_steps
         self._paths: dict[bool, SoftmaxPath] = {}
+
+    @property
+    def unsettled(self) -> int:
+        """How many of the fits so far came to no optimum."""
+        return sum(path.unsettled for path in self._paths.values())
 
     def solve(self, scaling: str, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the weights (d, n_classes) of centred, unscaled features, and the intercepts."""

@@ -6,13 +6,15 @@ Labels are 1 for an anomaly, the positive class, and 0 for a normal sample.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from dae_utils.evaluation.intervals import Interval
+from dae_utils.evaluation.resampling import bootstrap_mean
+from dae_utils.evaluation.weighted import group_numbers
 from dae_utils.validation import check_choice, check_count, check_flags, check_fraction
 
-__all__ = ["detection_table", "false_alarm_rate", "precision_at_prevalence", "proportion"]
+__all__ = ["detection_table", "false_alarm_rate", "precision_at_prevalence", "proportion", "share"]
 
 
 def proportion(successes: int, total: int, confidence: float = 0.95, method: str = "wilson") -> Interval:
@@ -37,19 +39,57 @@ def proportion(successes: int, total: int, confidence: float = 0.95, method: str
     return Interval(successes / total, float(limits.low), float(limits.high))
 
 
-def false_alarm_rate(alarms_on_normals: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Return the share of normal samples that raise an alarm, with its Wilson interval.
+def share(
+    flags: NDArray[np.bool_], groups: ArrayLike | None, confidence: float = 0.95, method: str = "wilson"
+) -> Interval:
+    """Return the share of true flags: the interval of `proportion`, or one from drawing whole groups.
+
+    Args:
+        flags: shape (n,).
+        groups: shape (n,), the patient, writer or record of each sample, see `bootstrap_mean`. None counts
+            every sample for itself.
+        confidence: between 0 and 1.
+        method: without groups, see `proportion`.
+
+    Raises:
+        ValueError: empty, or groups that do not fit.
+    """
+    n_true = int(flags.sum())
+    if groups is None:
+        return proportion(n_true, len(flags), confidence, method)
+    if 0 < n_true < len(flags):
+        return bootstrap_mean(flags, confidence=confidence, groups=groups)
+    # Where all groups are alike, every resample is the same, but another group may differ all the same: as
+    # many tries as there are groups, and all of them with one outcome.
+    _, n_groups = group_numbers(groups, len(flags))
+    return proportion(n_groups if n_true else 0, n_groups, confidence, method)
+
+
+def false_alarm_rate(
+    alarms_on_normals: ArrayLike, confidence: float = 0.95, *, groups: ArrayLike | None = None
+) -> Interval:
+    """Return the share of normal samples that raise an alarm, with its interval.
 
     Args:
         alarms_on_normals: shape (n,), True or 1 where a normal sample raises an alarm.
         confidence: between 0 and 1.
+        groups: shape (n,), the patient, writer or record of each sample: the interval comes from drawing
+            whole groups, see `share`. Without groups it is Wilson's, which takes every sample as independent.
+
+    Raises:
+        ValueError: NaN, empty, values other than 0 and 1, or groups that do not fit.
     """
     alarms = check_flags(alarms_on_normals, "alarms_on_normals")
-    return proportion(int(alarms.sum()), len(alarms), confidence)
+    return share(alarms, groups, confidence)
 
 
 def detection_table(
-    labels: ArrayLike, alarms: ArrayLike, confidence: float = 0.95, method: str = "wilson"
+    labels: ArrayLike,
+    alarms: ArrayLike,
+    confidence: float = 0.95,
+    method: str = "wilson",
+    *,
+    groups: ArrayLike | None = None,
 ) -> dict[str, int | Interval | None]:
     """Return what a detector with a threshold finds, misses and raises for nothing.
 
@@ -59,15 +99,18 @@ def detection_table(
             `prediction == -1`).
         confidence: between 0 and 1.
         method: see `proportion`.
+        groups: shape (n,), the patient, writer or record of each sample: the intervals come from drawing
+            whole groups, see `share`, out of those that have anomalies, normal samples or alarms.
 
     Returns:
         Counts "true_positives" (anomalies found), "false_negatives" (missed), "false_alarms" (normal samples
         with an alarm), "true_negatives"; intervals "sensitivity" (share of anomalies found, also called
         recall), "false_alarm_rate" (share of normal samples with an alarm) and "precision" (share of alarms
-        that are anomalies; None without any alarm).
+        that are anomalies; None without any alarm, or where all alarms are of one group).
 
     Raises:
-        ValueError: NaN, empty, lengths that differ, values other than 0 and 1, or a single class.
+        ValueError: NaN, empty, lengths that differ, values other than 0 and 1, a single class, or all
+            anomalies or all normal samples of one group.
     """
     is_anomaly = check_flags(labels, "labels", both=True)
     raised = check_flags(alarms, "alarms", length=len(is_anomaly))
@@ -75,15 +118,23 @@ def detection_table(
     false_alarms = int(np.sum(raised & ~is_anomaly))
     n_anomalies = int(is_anomaly.sum())
     n_normals = len(is_anomaly) - n_anomalies
-    n_alarms = found + false_alarms
+    whose = np.arange(len(raised)) if groups is None else group_numbers(groups, len(raised))[0]
+
+    def of(flags: NDArray[np.bool_], among: NDArray[np.bool_], name: str) -> Interval:
+        if groups is not None and len(np.unique(whose[among])) < 2:
+            raise ValueError(f"groups: all {name} are of one group, which says nothing about another one.")
+        return share(flags[among], None if groups is None else whose[among], confidence, method)
+
+    # Which groups raise alarms is the detector's doing, not a fault of the call.
+    has_precision = len(np.unique(whose[raised])) >= (1 if groups is None else 2)
     return {
         "true_positives": found,
         "false_negatives": n_anomalies - found,
         "false_alarms": false_alarms,
         "true_negatives": n_normals - false_alarms,
-        "sensitivity": proportion(found, n_anomalies, confidence, method),
-        "false_alarm_rate": proportion(false_alarms, n_normals, confidence, method),
-        "precision": proportion(found, n_alarms, confidence, method) if n_alarms else None,
+        "sensitivity": of(raised, is_anomaly, "anomalies"),
+        "false_alarm_rate": of(raised, ~is_anomaly, "normal samples"),
+        "precision": of(is_anomaly, raised, "alarms") if has_precision else None,
     }
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "group_numbers",
     "label_strata",
     "resamples",
+    "smallest_stratum",
     "weighted_auroc",
     "weighted_average_precision",
 ]
@@ -35,6 +36,24 @@ def label_strata(labels: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Return the samples of each stratum, whose labels (n_problems, n_samples) agree in all problems."""
     _, stratum = np.unique(labels, axis=1, return_inverse=True)
     return [np.flatnonzero(stratum == number) for number in range(stratum.max() + 1)]
+
+
+def smallest_stratum(strata: list[NDArray[np.int64]]) -> int:
+    """Return how many samples the smallest stratum has: so many units the interval of an area may count on.
+
+    Each stratum is drawn for itself, so its own small number makes the draws too alike: five anomalies vary
+    too little by the factor sqrt(4 / 5), however many normal samples stand beside them.
+
+    Raises:
+        ValueError: a stratum of a single sample, which is the same in every resample.
+    """
+    size = min(map(len, strata))
+    if size < 2:
+        raise ValueError(
+            "labels: one sample of a class, or one whose labels over the problems are its own, shows no "
+            "spread; at least two are needed."
+        )
+    return size
 
 
 def resamples(strata: list[NDArray[np.int64]], n_resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
@@ -77,9 +96,10 @@ def group_numbers(groups: Any, n_samples: int) -> tuple[NDArray[np.int64], int]:
 def expanded_tail(confidence: float, n_units: int) -> float:
     """Return the share to leave out on each side so that few units do not make the interval too narrow.
 
-    Of n independent units the percentile interval is too short by the factor sqrt((n - 1) / n) and by taking
-    the normal distribution for Student's. Moving the two quantiles outwards corrects both (Hesterberg 2015,
-    "What teachers should know about the bootstrap", The American Statistician 69, section 3.1).
+    Of n independent units (where several strata are drawn for themselves, of the smallest) the percentile
+    interval is too short by the factor sqrt((n - 1) / n) and by taking the normal distribution for Student's.
+    Moving the two quantiles outwards corrects both (Hesterberg 2015, "What teachers should know about the
+    bootstrap", The American Statistician 69, section 3.1).
     """
     normal = stats.t.isf((1 - confidence) / 2, n_units - 1) * np.sqrt(n_units / (n_units - 1))
     return float(stats.norm.sf(normal))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from dae_utils.evaluation.baselines import beat_timing, pca_encoder, raw_input, without_mean
+from dae_utils.evaluation import beat_timing, pca_encoder, raw_input, without_mean
 from dae_utils.networks.builders import dense_autoencoder
 from dae_utils.networks.untrained import untrained_copy
 

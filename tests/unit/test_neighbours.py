@@ -157,6 +157,16 @@ def test_what_does_not_go_together_is_refused():
         tuned_neighbour_probe(x, np.zeros(12, int), x_validation, y_validation)
     with pytest.raises(ValueError, match="n_neighbours"):
         nearest_neighbours(x, x, 13)
+    with pytest.raises(ValueError, match="database has 12 features, but queries has 5"):
+        nearest_neighbours(x, x[:, :5], 3)
+    with pytest.raises(ValueError, match="database has 12 features, but queries has 5"):
+        retrieval(x, y, x_validation[:, :5], y_validation)
+    with pytest.raises(ValueError, match=r"^database: 12 samples"):
+        retrieval(x, y[:5], x_validation, y_validation)
+    with pytest.raises(ValueError, match=r"^queries: 3 samples"):
+        retrieval(x, y, x_validation, y_validation[:2])
+    with pytest.raises(ValueError, match="database holds one class only"):
+        retrieval(x, np.zeros(12, int), x_validation, np.zeros(3, int))
     with pytest.raises(ValueError, match="class 5 is asked for"):
         retrieval(*GOOD[:3], np.array([0, 5, 1]))
     with pytest.raises(ValueError, match="database"):

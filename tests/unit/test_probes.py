@@ -78,7 +78,7 @@ GOOD = (np.eye(12), np.arange(12) % 2, np.eye(12)[:3], np.array([0, 1, 0]))
         (1, np.arange(11), "need as many labels"),
         (1, np.arange(12.0), "whole numbers"),
         (1, np.zeros(12, int), "one class only"),
-        (2, np.ones((3, 5)), "train has 12 features, but test has 5"),
+        (2, np.ones((3, 5)), "has 12 features, but (test|queries) has 5"),
         (3, np.zeros((3, 1), int), "need as many labels"),
     ],
 )

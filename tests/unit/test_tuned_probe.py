@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -108,7 +109,14 @@ def test_the_grid_grows_until_the_best_lies_inside(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         probe = tuned_linear_probe(
-            x, y, x_validation, y_validation, scalings=["none"], penalties=[1e-4, 1e-3], max_widenings=8
+            x,
+            y,
+            x_validation,
+            y_validation,
+            scalings=["none"],
+            penalties=[1e-4, 1e-3],
+            max_widenings=8,
+            max_steps=2000,
         )
     penalties = sorted(point.penalty for point in probe.grid)
     assert penalties[0] < probe.penalty < penalties[-1]
@@ -124,6 +132,39 @@ def test_a_best_value_at_an_end_of_the_grid_is_said(digits, penalties):
         )
     assert probe.edge
     assert len(probe.grid) == 3
+
+
+@pytest.mark.filterwarnings("ignore:the best penalty")
+def test_of_equals_the_simpler_scaling_wins_and_then_the_stronger_penalty():
+    # Two far clusters: every setting is right about all.
+    y = np.arange(40) % 2
+    x = np.random.default_rng(0).normal(size=(40, 3)) + 50 * y[:, np.newaxis]
+    options = {"penalties": [0.01, 0.1, 1.0], "max_widenings": 0}
+    probe = tuned_linear_probe(x, y, x, y, scalings=["standardised", "one scale"], **options)
+    assert {point.accuracy for point in probe.grid} == {1.0}
+    assert (probe.scaling, probe.penalty) == ("one scale", 1.0)
+
+
+@pytest.mark.filterwarnings("ignore:the best penalty")
+@pytest.mark.parametrize("with_validation", [True, False])
+def test_a_solver_that_did_not_settle_is_said_once(digits, with_validation):
+    parts = digits[:4] if with_validation else digits[:2]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        tuned_linear_probe(*parts, max_steps=1)
+    told = [one for one in caught if issubclass(one.category, ConvergenceWarning)]
+    assert len(told) == 1
+    assert "within 1 steps" in str(told[0].message)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.filterwarnings("ignore:the best penalty")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_usual_number_of_steps_settles(digits, dtype):
+    x, y, x_validation, y_validation = digits[:4]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        tuned_linear_probe(x.astype(dtype), y, x_validation.astype(dtype), y_validation)
 
 
 def test_without_validation_data_a_share_is_held_out_and_all_is_fitted(digits):
