@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
-__all__ = ["copy_of", "draws_random_numbers", "has_convolutions", "layers_of", "structure_of"]
+from dae_utils.networks.configuration import without_names
 
-_KEYS_OF_NAMES = {"name", "keras_history", "input_layers", "output_layers"}
+__all__ = ["copy_of", "draws_random_numbers", "has_convolutions", "layers_of", "structure_of"]
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
@@ -47,7 +47,7 @@ def structure_of(model: keras.Model) -> Hashable | None:
         return None  # a layer of the reader's own that cannot be written down, hence not copied either
     # The classes themselves, since two of them may have the same name.
     classes = tuple(type(layer) for layer in layers_of(model))
-    return json.dumps(_without_names(config, {}), default=repr), classes
+    return json.dumps(without_names(config), default=repr), classes
 
 
 def copy_of(model: keras.Model) -> keras.Model:
@@ -71,18 +71,4 @@ def _seeded(config: Any) -> Any:
         }
     if isinstance(config, list):
         return [_seeded(value) for value in config]
-    return config
-
-
-def _without_names(config: Any, numbers: dict[str, int], is_name: bool = False) -> Any:
-    """Return a model's configuration with its layers' names, which differ each time, replaced by numbers."""
-    if isinstance(config, dict):
-        return {
-            key: _without_names(value, numbers, is_name or key in _KEYS_OF_NAMES)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        return [_without_names(value, numbers, is_name) for value in config]
-    if is_name and isinstance(config, str):
-        return numbers.setdefault(config, len(numbers))
     return config
