@@ -102,6 +102,29 @@ def test_neighbours_agree_with_scikit_learn():
     )
 
 
+@pytest.mark.parametrize(
+    "detector",
+    [
+        PCADetector(),
+        PCADetector(2),
+        MahalanobisDetector(),
+        NeighbourDetector(),
+        SklearnDetector(),
+        CalibratedSum([PCADetector(), MahalanobisDetector(), SklearnDetector()]),
+    ],
+    ids=lambda detector: type(detector).__name__,
+)
+@pytest.mark.parametrize("offset", [1e8, np.array([0, 1e5, -1e8, 1e8, 1, -1e7])], ids=["one", "each"])
+def test_an_offset_changes_no_score(detector, offset):
+    # In 32nds, so that adding the offset rounds nothing.
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(6, 6))
+    x, new = (np.rint(32 * random.normal(size=(n, 6)) @ mixing) / 32 for n in (300, 100))
+    plain, moved = clone(detector).fit(x), clone(detector).fit(x + offset)
+    expected = plain.anomaly_score(new)
+    np.testing.assert_allclose(moved.anomaly_score(new + offset), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_near_neighbour_far_from_the_origin_is_told_from_a_nearer_one():
     # In float32 the two are one: the old distances could not tell them apart.
     points = np.full((2, 40), 1e4)
