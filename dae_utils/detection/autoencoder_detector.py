@@ -81,6 +81,8 @@ class AutoencoderDetector(AnomalyDetector):
         threshold_, conformal_ and others: see `AnomalyDetector`.
     """
 
+    _least_samples = 2
+
     def __init__(
         self,
         *,

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from math import ceil, prod
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
@@ -73,6 +73,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
     held_out_share: float
     random_state: RandomState
 
+    # How many samples `_fit` needs at least.
+    _least_samples: ClassVar[int] = 1
+
     def __init__(
         self, *, false_alarm_rate: float = 0.05, held_out_share: float = 0.2, random_state: RandomState = 0
     ) -> None:
@@ -93,6 +96,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
 
         Args:
             X: normal samples, shape (n, ...), any finite numbers; three at least, unless nothing is held out.
+                Samples or parameters that are refused leave the detector as it was.
             y: ignored; it is there because scikit-learn passes it.
 
         Returns:
@@ -106,13 +110,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         """
         share = self._checked_share()
         check_fraction(self.false_alarm_rate, "false_alarm_rate")
-        X = self._validated(X, reset=True, least=3 if share else 1)
-        n_held_out = ceil(share * len(X))
-        if share and len(X) - n_held_out < 2:
-            raise ValueError(
-                f"held_out_share={share:g} leaves {len(X) - n_held_out} of {len(X)} samples to learn from; "
-                "lower it or give more samples."
-            )
+        X, n_held_out = self._checked_for_fit(X, share)
         # What was learnt before is gone, also when learning anew fails.
         for name in ("threshold_", "offset_", "conformal_", "sample_shape_"):
             self.__dict__.pop(name, None)
@@ -238,6 +236,26 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"held_out_share must be from 0 (hold nothing out) to below 1, not {share!r}."
             ) from None
+
+    def _checked_for_fit(self, X: ArrayLike, share: float) -> tuple[Samples, int]:
+        """Return checked samples and how many of them to hold out; what is refused changes nothing."""
+        names = ("n_features_in_", "feature_names_in_")
+        before = {name: self.__dict__[name] for name in names if name in self.__dict__}
+        try:
+            X = self._validated(X, reset=True, least=3 if share else self._least_samples)
+            n_held_out = ceil(share * len(X))
+            if share and len(X) - n_held_out < 2:
+                raise ValueError(
+                    f"held_out_share={share:g} leaves {len(X) - n_held_out} of {len(X)} samples to learn from; "
+                    "lower it or give more samples."
+                )
+        except BaseException:
+            # scikit-learn notes the columns while it checks, and so before it refuses.
+            for name in names:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+        return X, n_held_out
 
     def _validated_like_fit(self, X: ArrayLike) -> Samples:
         """Return checked samples of the shape that `fit` has seen."""

@@ -223,6 +223,8 @@ def test_two_samples_to_learn_from_are_enough():
     detector = AutoencoderDetector(held_out_share=0, **SMALL).fit(x.iloc[:2])
 
     assert np.isfinite(detector.anomaly_score(x)).all()
+    with pytest.raises(ValueError, match=r"1 sample.* minimum of 2 is required"):
+        AutoencoderDetector(held_out_share=0, **SMALL).fit(x.iloc[:1])
 
 
 def test_sizes_may_be_integers_of_numpy_and_one_size_is_one_layer():

@@ -174,6 +174,30 @@ def test_files_hold_the_whole_detector(trained, tmp_path):
             np.testing.assert_array_equal(copy.predict(x), detector.predict(x))
 
 
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [
+        ({"held_out_share": 0.999}, np.ones((50, 5))),
+        ({"held_out_share": 2}, np.ones((50, 5))),
+        ({"false_alarm_rate": 0}, np.ones((50, 5))),
+        ({}, np.full((50, 5), np.nan)),
+        ({}, pd.DataFrame(np.full((50, 5), np.inf), columns=list("vwxyz"))),
+        ({}, np.ones((2, 3))),
+        ({"held_out_share": 0.999}, np.ones((50, 5, 5))),
+    ],
+    ids=["share leaves too few", "share", "rate", "NaN", "infinite and other names", "too few", "images"],
+)
+def test_a_refit_that_is_refused_changes_nothing(change, new):
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=list("abc"))
+    detector = PCADetector().fit(x)
+    before = detector.anomaly_score(x)
+    with pytest.raises(ValueError, match=r"held_out_share|false_alarm_rate|NaN|infinity|minimum of 3"):
+        detector.set_params(**change).fit(new)
+    np.testing.assert_array_equal(detector.anomaly_score(x), before)
+    assert detector.n_features_in_ == 3
+    assert list(detector.feature_names_in_) == list("abc")
+
+
 def test_a_file_with_something_else_is_refused(tmp_path):
     PCADetector().save(tmp_path / "pca.joblib")
     joblib.dump({"threshold": 1}, tmp_path / "other.joblib")
