@@ -42,6 +42,7 @@ class _Components:
         mean: shape (values,).
         axes: orthonormal directions, shape (n_components, values).
         variances: of the samples along each, largest first.
+        variance_outside: mean variance along the directions left out.
 
     Raises:
         ValueError: more components than samples or values.
@@ -62,6 +63,7 @@ class _Components:
         pca = PCA(n_components, svd_solver=solver).fit(self.centred(X))
         self.axes: NDArray[np.float64] = pca.components_
         self.variances: NDArray[np.float64] = pca.explained_variance_
+        self.variance_outside = float(pca.noise_variance_)
 
     def centred(self, X: Samples) -> NDArray[np.float64]:
         """Return samples, shape (n, values), minus the mean."""
@@ -74,6 +76,10 @@ class PCADetector(AnomalyDetector):
 
     The best that a linear network with as many code values can do, so every autoencoder stands beside it. The
     score is the mean squared error of the reconstruction.
+
+    It may miss a new word in a table from `TableEncoder`. Such a word is zero in all columns, and that is
+    nearer to the mean than any word that is known: where the components of the words are left out, the row
+    is reconstructed better than normal ones. `MahalanobisDetector` and `NeighbourDetector` find it.
 
     Args:
         n_components: how many principal components to keep, at most the number of samples and of values in
@@ -115,7 +121,10 @@ class PCADetector(AnomalyDetector):
 class MahalanobisDetector(AnomalyDetector):
     """Anomalies are what is far from the mean of the normal samples, measured by their covariance.
 
-    The distance is taken within the leading principal components, because the others are mostly noise.
+    Within the leading principal components the distance is measured by the variance of each, outside of them
+    by one variance for all, the mean of those left out: the covariance of probabilistic principal components
+    (Tipping and Bishop, Journal of the Royal Statistical Society B 61, 1999). What never varied, such as a
+    column that was constant or a word that was never met, so counts as far away as soon as it varies.
 
     Args:
         n_components: how many principal components to keep, at most as many as the samples vary in. None
@@ -147,7 +156,8 @@ class MahalanobisDetector(AnomalyDetector):
         variances = components.variances
         # Less than this is what the values' own last digits vary by.
         rounding = 4 * np.finfo(np.float64).eps * np.abs(components.mean).max()
-        rank = int(np.sum(variances > max(1e-10 * variances[0], rounding**2)))
+        least = max(1e-10 * variances[0], rounding**2)
+        rank = int(np.sum(variances > least))
         if rank == 0:
             raise ValueError(
                 "All normal samples are the same, so there is no scale; fit more varied samples."
@@ -160,10 +170,17 @@ class MahalanobisDetector(AnomalyDetector):
         kept = slice(self.n_components_)
         self._components = components
         self._whitening: NDArray[np.float64] = components.axes[kept].T / np.sqrt(variances[kept])
+        # Samples span one direction fewer than there are of them, so that few samples do not tell how much
+        # others vary outside: taken is what is surely not too little.
+        spanned = self.n_components_ == len(X) - 1
+        outside = variances[self.n_components_ - 1] if spanned else max(components.variance_outside, least)
+        self._spread_outside = float(np.sqrt(outside))
 
     def _score(self, X: Samples) -> NDArray[np.float64]:
-        centred = self._components.centred(flat(X))
-        distances: NDArray[np.float64] = np.linalg.norm(centred @ self._whitening, axis=1)
+        centred, axes = self._components.centred(flat(X)), self._components.axes[: self.n_components_]
+        within = np.linalg.norm(centred @ self._whitening, axis=1)
+        outside = np.linalg.norm(centred - centred @ axes.T @ axes, axis=1) / self._spread_outside
+        distances: NDArray[np.float64] = np.hypot(within, outside)
         return distances
 
 
