@@ -31,6 +31,9 @@ from dae_utils.validation import Samples, check_fraction, check_scores
 
 __all__ = ["AnomalyDetector", "RandomState", "Samples", "flat"]
 
+# What scikit-learn and NumPy say of NaN and of words.
+_SIGNS_OF_A_TABLE = ("contains NaN", "could not convert string", "bytes/strings")
+
 # What scikit-learn takes as `random_state`.
 RandomState = int | np.random.RandomState | None
 
@@ -205,9 +208,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         and runs it when it is loaded.
 
         Raises:
+            OSError: no such file, or one that cannot be opened.
+            ValueError: not a file that `save` wrote, or one that the installed packages cannot read.
             TypeError: the file holds something else than a detector of this class.
         """
-        detector = joblib.load(path)
+        try:
+            detector = joblib.load(path)
+        except OSError:
+            raise
+        except Exception as error:  # whatever bytes that are no pickle make it stumble over
+            raise ValueError(
+                f"{path} cannot be read as a detector ({type(error).__name__}: {error}); give a file that "
+                "save wrote, and open it with the versions of the packages that wrote it."
+            ) from error
         if not isinstance(detector, cls):
             raise TypeError(f"{path} holds a {type(detector).__name__}, not a {cls.__name__}.")
         return detector
@@ -263,6 +276,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
             raise NotFittedError(
                 f"This {type(self).__name__} is not fitted; call fit with normal samples first."
             )
+        shape = X.shape if hasattr(X, "shape") else np.shape(X)
+        if len(shape) > 1 and tuple(shape) == self.sample_shape_:
+            raise ValueError(
+                f"X has shape {tuple(shape)}, which is that of one sample, and not (n, ...): a single sample? "
+                "use X[np.newaxis]."
+            )
         X = self._validated(X, reset=False)
         if X.shape[1:] != self.sample_shape_:
             raise ValueError(
@@ -279,6 +298,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         is_whole = isinstance(X, np.ndarray) and X.dtype.kind in "biu"
         wanted = [np.result_type(X, np.float32)] if is_whole else [np.float64, np.float32]
         settings = {"dtype": wanted, "ensure_min_samples": least}
+        try:
+            return self._checked(X, reset, settings)
+        except ValueError as error:
+            if not any(sign in str(error) for sign in _SIGNS_OF_A_TABLE):
+                raise
+            raise ValueError(
+                f"{error}\nA table with words or empty fields becomes numbers with "
+                "dae_utils.data.own.TableEncoder."
+            ) from error
+
+    def _checked(self, X: ArrayLike, reset: bool, settings: dict[str, Any]) -> Samples:
         checked: Samples
         n_axes = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
         if n_axes > 2:  # scikit-learn counts the features of a matrix only

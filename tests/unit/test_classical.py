@@ -196,6 +196,7 @@ def test_scikit_learn_detectors_change_sign(estimator):
         (SklearnDetector(StandardScaler()), "give an outlier detector"),
         (SklearnDetector(LocalOutlierFactor()), r"LocalOutlierFactor\(novelty=True\)"),
         (CalibratedSum([]), "number of detectors"),
+        (CalibratedSum([PCADetector(2), OneClassSVM()]), r"detectors\[1\] is OneClassSVM\(\).*wrap it in Sk"),
         (CalibratedSum([PCADetector(2)], scale="rank"), "scale must be one of"),
         (CalibratedSum([PCADetector(2)], scale_share=1.0), "scale_share must be a fraction"),
         (CalibratedSum([PCADetector(2)], scale_share=0.99), "leaves none of 16 normal samples"),
