@@ -6,6 +6,8 @@ is wrong with which argument and what to do about it.
 
 from __future__ import annotations
 
+import os
+import sys
 from numbers import Integral, Real
 from typing import Any
 
@@ -210,3 +212,15 @@ def check_choice(value: str, name: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}.")
     return value
+
+
+def stack_level_of_caller() -> int:
+    """Return the `stacklevel` with which a warning points to the line that called the library.
+
+    However deep inside the library the warning is given. From Python 3.12 on, `skip_file_prefixes` does this.
+    """
+    library = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(library):
+        level, frame = level + 1, frame.f_back
+    return level

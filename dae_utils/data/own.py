@@ -1,7 +1,7 @@
 """A reader's own data as arrays: a table, a folder of images, or a signal.
 
-What comes out goes straight into `models.dense_autoencoder`, `training.fit` and the detectors of `scoring`. A
-table is encoded by scikit-learn, an image is decoded by Pillow; this module adds the checks that say which
+What comes out goes straight into `networks.dense_autoencoder`, `training.fit` and the detectors of `detection`.
+A table is encoded by scikit-learn, an image is decoded by Pillow; this module adds the checks that say which
 file or which column is at fault.
 """
 
@@ -96,7 +96,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             if (name in self._numbers) != pd.api.types.is_float_dtype(frame[name]):
                 # A column in which no field is filled is read as numbers, whatever it held in fit.
                 if frame[name].isna().all():
-                    frame[name] = np.nan if name in self._numbers else None
+                    frame[name] = np.nan if name in self._numbers else _texts(frame[name])
                     continue
                 kinds = ("numbers", "words") if name in self._numbers else ("words", "numbers")
                 raise ValueError(f"column {name} held {kinds[0]} in fit and holds {kinds[1]} now.")
@@ -129,12 +129,18 @@ def _checked_table(table: pd.DataFrame) -> pd.DataFrame:
                 raise ValueError(f"column {name} holds an infinite number; repair it or empty the field.")
             columns[name] = numbers
         else:
-            columns[name] = values.astype(object).where(values.notna(), None).map(_as_text)
+            columns[name] = _texts(values)
     return pd.DataFrame(columns, index=table.index)
 
 
-def _as_text(value: object) -> str | None:
-    return None if value is None else str(value)
+def _texts(values: pd.Series) -> pd.Series:
+    """Return a column as text, None where a field is empty.
+
+    Its dtype is given, because pandas may otherwise take one of its own for text, in which an empty field is
+    NaN.
+    """
+    texts = [None if is_empty else str(value) for value, is_empty in zip(values, values.isna(), strict=True)]
+    return pd.Series(texts, index=values.index, dtype=object)
 
 
 def read_images(
@@ -190,7 +196,7 @@ def _read_image(path: Path, size: tuple[int, int], colour: bool) -> NDArray[np.f
     return np.asarray(plain, dtype=np.float32) / np.float32(255)
 
 
-def windows(signal: ArrayLike, length: int, step: int | None = None) -> NDArray[np.float32]:
+def windows(signal: ArrayLike, length: int, step: int | None = None) -> NDArray[np.float64]:
     """Cut a signal into windows of one length; what is left at the end is not used.
 
     Args:
@@ -199,8 +205,9 @@ def windows(signal: ArrayLike, length: int, step: int | None = None) -> NDArray[
         step: samples from the start of one window to the start of the next; without it, `length`: no overlap.
 
     Returns:
-        Shape (n, length) or (n, length * channels), all channels of the first sample first. The window number
-        i starts at sample i * step.
+        Shape (n, length) or (n, length * channels), all channels of the first sample first, in float64: a
+        small signal on a large offset, such as an air pressure in pascal, would be lost in float32. The
+        window number i starts at sample i * step.
 
     Raises:
         ValueError: a signal that is shorter than one window, has more than two axes, or holds NaN or infinite
@@ -208,7 +215,7 @@ def windows(signal: ArrayLike, length: int, step: int | None = None) -> NDArray[
     """
     length = check_count(length, "length")
     step = length if step is None else check_count(step, "step")
-    values = check_numbers(signal, "signal").astype(np.float32)
+    values = check_numbers(signal, "signal").astype(np.float64)
     if values.ndim not in (1, 2):
         raise ValueError(f"signal has shape {values.shape}; it must be (samples,) or (samples, channels).")
     if len(values) < length:

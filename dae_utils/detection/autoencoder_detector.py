@@ -6,6 +6,7 @@ sees a label. What it is made of, one thing at a time, is in the other modules o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
@@ -65,7 +66,8 @@ class AutoencoderDetector(AnomalyDetector):
 
     Args:
         code_size: values in the code; by default an eighth of the number of components, and 16 at most.
-        hidden_sizes: sizes of the layers between components and code; the decoder has them in reverse order.
+        hidden_sizes: sizes of the layers between components and code; the decoder has them in reverse
+            order. One number is one layer.
         n_components: the most principal components to give to the network.
         epochs: how often each sample is seen; by default as often as makes 500 steps, and 60 times at most.
         scaling: "common" (one standard deviation for all values), "columns" (one for each), or "auto": the
@@ -79,11 +81,13 @@ class AutoencoderDetector(AnomalyDetector):
         threshold_, conformal_ and others: see `AnomalyDetector`.
     """
 
+    _least_samples = 2
+
     def __init__(
         self,
         *,
         code_size: int | None = None,
-        hidden_sizes: tuple[int, ...] = (128,),
+        hidden_sizes: Sequence[int] | int = (128,),
         n_components: int = 256,
         epochs: int | None = None,
         scaling: str = "auto",

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from math import ceil, prod
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
@@ -30,6 +30,9 @@ from dae_utils.detection.thresholds import ConformalThreshold
 from dae_utils.validation import Samples, check_fraction, check_scores
 
 __all__ = ["AnomalyDetector", "RandomState", "Samples", "flat"]
+
+# What scikit-learn and NumPy say of NaN and of words.
+_SIGNS_OF_A_TABLE = ("contains NaN", "could not convert string", "bytes/strings")
 
 # What scikit-learn takes as `random_state`.
 RandomState = int | np.random.RandomState | None
@@ -73,6 +76,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
     held_out_share: float
     random_state: RandomState
 
+    # How many samples `_fit` needs at least.
+    _least_samples: ClassVar[int] = 1
+
     def __init__(
         self, *, false_alarm_rate: float = 0.05, held_out_share: float = 0.2, random_state: RandomState = 0
     ) -> None:
@@ -93,6 +99,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
 
         Args:
             X: normal samples, shape (n, ...), any finite numbers; three at least, unless nothing is held out.
+                Samples or parameters that are refused leave the detector as it was.
             y: ignored; it is there because scikit-learn passes it.
 
         Returns:
@@ -106,13 +113,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         """
         share = self._checked_share()
         check_fraction(self.false_alarm_rate, "false_alarm_rate")
-        X = self._validated(X, reset=True, least=3 if share else 1)
-        n_held_out = ceil(share * len(X))
-        if share and len(X) - n_held_out < 2:
-            raise ValueError(
-                f"held_out_share={share:g} leaves {len(X) - n_held_out} of {len(X)} samples to learn from; "
-                "lower it or give more samples."
-            )
+        X, n_held_out = self._checked_for_fit(X, share)
         # What was learnt before is gone, also when learning anew fails.
         for name in ("threshold_", "offset_", "conformal_", "sample_shape_"):
             self.__dict__.pop(name, None)
@@ -207,9 +208,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         and runs it when it is loaded.
 
         Raises:
+            OSError: no such file, or one that cannot be opened.
+            ValueError: not a file that `save` wrote, or one that the installed packages cannot read.
             TypeError: the file holds something else than a detector of this class.
         """
-        detector = joblib.load(path)
+        try:
+            detector = joblib.load(path)
+        except OSError:
+            raise
+        except Exception as error:  # whatever bytes that are no pickle make it stumble over
+            raise ValueError(
+                f"{path} cannot be read as a detector ({type(error).__name__}: {error}); give a file that "
+                "save wrote, and open it with the versions of the packages that wrote it."
+            ) from error
         if not isinstance(detector, cls):
             raise TypeError(f"{path} holds a {type(detector).__name__}, not a {cls.__name__}.")
         return detector
@@ -239,11 +250,37 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
                 f"held_out_share must be from 0 (hold nothing out) to below 1, not {share!r}."
             ) from None
 
+    def _checked_for_fit(self, X: ArrayLike, share: float) -> tuple[Samples, int]:
+        """Return checked samples and how many of them to hold out; what is refused changes nothing."""
+        names = ("n_features_in_", "feature_names_in_")
+        before = {name: self.__dict__[name] for name in names if name in self.__dict__}
+        try:
+            X = self._validated(X, reset=True, least=3 if share else self._least_samples)
+            n_held_out = ceil(share * len(X))
+            if share and len(X) - n_held_out < 2:
+                raise ValueError(
+                    f"held_out_share={share:g} leaves {len(X) - n_held_out} of {len(X)} samples to learn from; "
+                    "lower it or give more samples."
+                )
+        except BaseException:
+            # scikit-learn notes the columns while it checks, and so before it refuses.
+            for name in names:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+        return X, n_held_out
+
     def _validated_like_fit(self, X: ArrayLike) -> Samples:
         """Return checked samples of the shape that `fit` has seen."""
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(
                 f"This {type(self).__name__} is not fitted; call fit with normal samples first."
+            )
+        shape = X.shape if hasattr(X, "shape") else np.shape(X)
+        if len(shape) > 1 and tuple(shape) == self.sample_shape_:
+            raise ValueError(
+                f"X has shape {tuple(shape)}, which is that of one sample, and not (n, ...): a single sample? "
+                "use X[np.newaxis]."
             )
         X = self._validated(X, reset=False)
         if X.shape[1:] != self.sample_shape_:
@@ -261,6 +298,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         is_whole = isinstance(X, np.ndarray) and X.dtype.kind in "biu"
         wanted = [np.result_type(X, np.float32)] if is_whole else [np.float64, np.float32]
         settings = {"dtype": wanted, "ensure_min_samples": least}
+        try:
+            return self._checked(X, reset, settings)
+        except ValueError as error:
+            if not any(sign in str(error) for sign in _SIGNS_OF_A_TABLE):
+                raise
+            raise ValueError(
+                f"{error}\nA table with words or empty fields becomes numbers with "
+                "dae_utils.data.own.TableEncoder."
+            ) from error
+
+    def _checked(self, X: ArrayLike, reset: bool, settings: dict[str, Any]) -> Samples:
         checked: Samples
         n_axes = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
         if n_axes > 2:  # scikit-learn counts the features of a matrix only

@@ -28,19 +28,47 @@ __all__ = ["MahalanobisDetector", "NeighbourDetector", "PCADetector", "SklearnDe
 _MOST_COMPONENTS = 32
 
 
-def _fit_pca(X: Samples, n_components: int) -> PCA:
-    """Return a principal component analysis of `X`, shape (n, values), in float64."""
-    check_count(
-        n_components,
-        "n_components",
-        least=0,
-        most=min(X.shape),
-        reason=f" for data of shape {X.shape} (n, values)",
-    )
-    # The eigenvectors of the small covariance matrix: many times faster than a singular value decomposition
-    # of a tall matrix. In float64, because the covariance squares the spread of the values.
-    solver = "covariance_eigh" if len(X) >= X.shape[1] else "full"
-    return PCA(n_components, svd_solver=solver).fit(X.astype(np.float64, copy=False))
+class _Components:
+    """The leading principal components of samples, computed in float64 around their mean.
+
+    The mean is subtracted before anything is squared. Far from the origin, a temperature in kelvin or an air
+    pressure in pascal, the digits that tell samples apart would be lost otherwise.
+
+    Args:
+        X: shape (n, values).
+        n_components: how many to keep.
+
+    Attributes:
+        mean: shape (values,).
+        axes: orthonormal directions, shape (n_components, values).
+        variances: of the samples along each, largest first.
+        variance_outside: mean variance along the directions left out.
+
+    Raises:
+        ValueError: more components than samples or values.
+    """
+
+    def __init__(self, X: Samples, n_components: int) -> None:
+        check_count(
+            n_components,
+            "n_components",
+            least=0,
+            most=min(X.shape),
+            reason=f" for data of shape {X.shape} (n, values)",
+        )
+        self.mean: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
+        # The eigenvectors of the small covariance matrix: many times faster than a singular value
+        # decomposition of a tall matrix. In float64, because the covariance squares the spread of the values.
+        solver = "covariance_eigh" if len(X) >= X.shape[1] else "full"
+        pca = PCA(n_components, svd_solver=solver).fit(self.centred(X))
+        self.axes: NDArray[np.float64] = pca.components_
+        self.variances: NDArray[np.float64] = pca.explained_variance_
+        self.variance_outside = float(pca.noise_variance_)
+
+    def centred(self, X: Samples) -> NDArray[np.float64]:
+        """Return samples, shape (n, values), minus the mean."""
+        centred: NDArray[np.float64] = X - self.mean
+        return centred
 
 
 class PCADetector(AnomalyDetector):
@@ -48,6 +76,10 @@ class PCADetector(AnomalyDetector):
 
     The best that a linear network with as many code values can do, so every autoencoder stands beside it. The
     score is the mean squared error of the reconstruction.
+
+    It may miss a new word in a table from `TableEncoder`. Such a word is zero in all columns, and that is
+    nearer to the mean than any word that is known: where the components of the words are left out, the row
+    is reconstructed better than normal ones. `MahalanobisDetector` and `NeighbourDetector` find it.
 
     Args:
         n_components: how many principal components to keep, at most the number of samples and of values in
@@ -77,19 +109,22 @@ class PCADetector(AnomalyDetector):
         n_components = self.n_components
         if n_components is None:
             n_components = min(_MOST_COMPONENTS, min(X.shape) // 2)
-        self._pca = _fit_pca(X, n_components)
+        self._components = _Components(X, n_components)
         self.n_components_ = int(n_components)
 
     def _score(self, X: Samples) -> NDArray[np.float64]:
         # Written out, because scikit-learn's inverse transformation refuses codes without a component.
-        X, axes = flat(X), self._pca.components_
-        return reconstruction_error(X, (X - self._pca.mean_) @ axes.T @ axes + self._pca.mean_)
+        centred, axes = self._components.centred(flat(X)), self._components.axes
+        return reconstruction_error(centred, centred @ axes.T @ axes)
 
 
 class MahalanobisDetector(AnomalyDetector):
     """Anomalies are what is far from the mean of the normal samples, measured by their covariance.
 
-    The distance is taken within the leading principal components, because the others are mostly noise.
+    Within the leading principal components the distance is measured by the variance of each, outside of them
+    by one variance for all, the mean of those left out: the covariance of probabilistic principal components
+    (Tipping and Bishop, Journal of the Royal Statistical Society B 61, 1999). What never varied, such as a
+    column that was constant or a word that was never met, so counts as far away as soon as it varies.
 
     Args:
         n_components: how many principal components to keep, at most as many as the samples vary in. None
@@ -117,10 +152,12 @@ class MahalanobisDetector(AnomalyDetector):
         X = flat(X)
         wanted = min(_MOST_COMPONENTS, *X.shape) if self.n_components is None else self.n_components
         check_count(wanted, "n_components")
-        pca = _fit_pca(X, wanted)
-        variances: NDArray[np.float64] = pca.explained_variance_
-        # Less than this is the rounding error of subtracting the mean, or of the covariance.
-        rank = int(np.sum(variances > max(1e-10 * variances[0], 1e-20 * np.square(pca.mean_).max())))
+        components = _Components(X, wanted)
+        variances = components.variances
+        # Less than this is what the values' own last digits vary by.
+        rounding = 4 * np.finfo(np.float64).eps * np.abs(components.mean).max()
+        least = max(1e-10 * variances[0], rounding**2)
+        rank = int(np.sum(variances > least))
         if rank == 0:
             raise ValueError(
                 "All normal samples are the same, so there is no scale; fit more varied samples."
@@ -130,12 +167,20 @@ class MahalanobisDetector(AnomalyDetector):
                 f"The normal samples vary in {rank} directions only; set n_components to {rank} or less."
             )
         self.n_components_ = min(rank, wanted)
-        self._mean: NDArray[np.float64] = pca.mean_
         kept = slice(self.n_components_)
-        self._whitening: NDArray[np.float64] = pca.components_[kept].T / np.sqrt(variances[kept])
+        self._components = components
+        self._whitening: NDArray[np.float64] = components.axes[kept].T / np.sqrt(variances[kept])
+        # Samples span one direction fewer than there are of them, so that few samples do not tell how much
+        # others vary outside: taken is what is surely not too little.
+        spanned = self.n_components_ == len(X) - 1
+        outside = variances[self.n_components_ - 1] if spanned else max(components.variance_outside, least)
+        self._spread_outside = float(np.sqrt(outside))
 
     def _score(self, X: Samples) -> NDArray[np.float64]:
-        distances: NDArray[np.float64] = np.linalg.norm((flat(X) - self._mean) @ self._whitening, axis=1)
+        centred, axes = self._components.centred(flat(X)), self._components.axes[: self.n_components_]
+        within = np.linalg.norm(centred @ self._whitening, axis=1)
+        outside = np.linalg.norm(centred - centred @ axes.T @ axes, axis=1) / self._spread_outside
+        distances: NDArray[np.float64] = np.hypot(within, outside)
         return distances
 
 
@@ -180,8 +225,9 @@ class SklearnDetector(AnomalyDetector):
 
     Args:
         estimator: an unfitted scikit-learn outlier detector with `score_samples`; a clone of it is fitted.
-            Its own threshold is not used. None takes an `IsolationForest` with this detector's
-            `random_state`.
+            Its own threshold is not used. It gets the samples as they are: where values lie far from 0
+            compared with their spread, put a `StandardScaler` before it in a `Pipeline`. None takes an
+            `IsolationForest` with this detector's `random_state`, on samples minus their mean.
         false_alarm_rate, held_out_share, random_state: see `AnomalyDetector`.
 
     Attributes:
@@ -202,8 +248,12 @@ class SklearnDetector(AnomalyDetector):
         self.estimator = estimator
 
     def _fit(self, X: Samples) -> None:
+        # Trees turn values into float32, which holds too few digits of values far from 0. A shift means
+        # nothing to them, but it may to an estimator that was given.
+        self._shift: NDArray[np.float64] | None = None
         if self.estimator is None:
             estimator = IsolationForest(random_state=self.random_state)
+            self._shift = flat(X).mean(axis=0, dtype=np.float64)
         elif hasattr(self.estimator, "score_samples"):
             estimator = clone(self.estimator)
         else:
@@ -211,8 +261,11 @@ class SklearnDetector(AnomalyDetector):
                 f"{type(self.estimator).__name__} has no score_samples; give an outlier detector such as "
                 "IsolationForest(), OneClassSVM() or LocalOutlierFactor(novelty=True)."
             )
-        self.estimator_: Any = estimator.fit(flat(X))
+        self.estimator_: Any = estimator.fit(self._shifted(X))
 
     def _score(self, X: Samples) -> NDArray[np.float64]:
-        scores: NDArray[np.float64] = -self.estimator_.score_samples(flat(X))
+        scores: NDArray[np.float64] = -self.estimator_.score_samples(self._shifted(X))
         return scores
+
+    def _shifted(self, X: Samples) -> Samples:
+        return flat(X) if self._shift is None else flat(X) - self._shift

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from dae_utils.validation import check_count
+from dae_utils.validation import check_count, stack_level_of_caller
 
 __all__ = ["NeighbourIndex"]
 
@@ -47,7 +47,7 @@ class NeighbourIndex:
                 f"n_neighbours is {n_neighbours}, but there are {len(points)} normal samples to learn from; "
                 "the mean is taken over all of them.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=stack_level_of_caller(),
             )
         self.n_neighbours = min(n_neighbours, len(points))
         points = points.astype(np.float64)

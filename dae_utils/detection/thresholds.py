@@ -16,7 +16,7 @@ from scipy.stats import betabinom
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from dae_utils.validation import check_count, check_fraction, check_scores
+from dae_utils.validation import check_count, check_fraction, check_scores, stack_level_of_caller
 
 __all__ = ["ConformalThreshold", "scores_needed"]
 
@@ -97,7 +97,7 @@ class ConformalThreshold(BaseEstimator):
                 f"{scores_needed(self.false_alarm_rate)} are needed. The threshold is the largest of them, "
                 f"which promises a rate of {1 / (n + 1):.3g} (expected_rate_).",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=stack_level_of_caller(),
             )
             rank = n
         self.n_held_out_ = n

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
 
 from dae_utils.validation import check_choice, check_count
@@ -52,7 +53,7 @@ def autoencoder(encoder: keras.Model, decoder: keras.Model, name: str = "autoenc
 
 def dense_autoencoder(
     n_values: int,
-    hidden_sizes: Sequence[int] = (),
+    hidden_sizes: Sequence[int] | int = (),
     code_size: int = 64,
     code_activation: str = "relu",
     output_activation: str = "sigmoid",
@@ -65,7 +66,7 @@ def dense_autoencoder(
     Args:
         n_values: values in one sample.
         hidden_sizes: sizes of the layers between input and code, from the input on; the decoder has them in
-            reverse order.
+            reverse order. One number is one layer.
         code_size: values in one code.
         code_activation: activation of the code, such as "relu" or "linear".
         output_activation: "sigmoid" for samples in [0, 1], "linear" for others.
@@ -74,25 +75,29 @@ def dense_autoencoder(
         A model from (n, n_values) to (n, n_values) with ``encoder`` and ``decoder``, see `autoencoder`.
 
     Raises:
-        ValueError: a size below 1, or an activation that is not known.
+        ValueError: a size that is no whole number of at least 1, or an activation that is not known.
     """
-    check_count(n_values, "n_values")
-    for size in hidden_sizes:
-        check_count(size, "every size in hidden_sizes")
-    check_count(code_size, "code_size")
+    # Keras refuses NumPy's integers, which is what a search over np.arange gives.
+    n_values = check_count(n_values, "n_values")
+    sizes = [check_count(size, "every size in hidden_sizes") for size in _in_a_row(hidden_sizes)]
+    code_size = check_count(code_size, "code_size")
     check_choice(output_activation, "output_activation", ("sigmoid", "linear"))
     encoder = keras.Sequential(
         [
             keras.Input((n_values,)),
-            *(layers.Dense(size, activation="relu") for size in hidden_sizes),
+            *(layers.Dense(size, activation="relu") for size in sizes),
             layers.Dense(code_size, activation=code_activation, name="code"),
         ]
     )
     decoder = keras.Sequential(
         [
             keras.Input((code_size,)),
-            *(layers.Dense(size, activation="relu") for size in reversed(hidden_sizes)),
+            *(layers.Dense(size, activation="relu") for size in reversed(sizes)),
             layers.Dense(n_values, activation=output_activation, name="reconstruction"),
         ]
     )
     return autoencoder(encoder, decoder)
+
+
+def _in_a_row(sizes: Sequence[int] | int) -> Sequence[int]:
+    return sizes if np.iterable(sizes) else (sizes,)

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -209,6 +209,8 @@ def test_it_works_in_a_pipeline_and_in_cross_validation():
         ({"n_components": 0}, "n_components"),
         ({"code_size": 0}, "code_size"),
         ({"hidden_sizes": (8, 0)}, "hidden_sizes"),
+        ({"hidden_sizes": 8.5}, "hidden_sizes"),
+        ({"hidden_sizes": "8"}, "hidden_sizes"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings, word):
@@ -221,3 +223,16 @@ def test_two_samples_to_learn_from_are_enough():
     detector = AutoencoderDetector(held_out_share=0, **SMALL).fit(x.iloc[:2])
 
     assert np.isfinite(detector.anomaly_score(x)).all()
+    with pytest.raises(ValueError, match=r"1 sample.* minimum of 2 is required"):
+        AutoencoderDetector(held_out_share=0, **SMALL).fit(x.iloc[:1])
+
+
+def test_sizes_may_be_integers_of_numpy_and_one_size_is_one_layer():
+    grid = {"code_size": np.arange(1, 3), "hidden_sizes": [np.int64(8), np.array([8]), 8, (8,)]}
+    search = GridSearchCV(
+        AutoencoderDetector(epochs=2), grid, scoring=lambda detector, X: -np.mean(detector.anomaly_score(X)), cv=2
+    ).fit(curved(60, 0))
+
+    scores = search.cv_results_["mean_test_score"].reshape(2, 4)
+    np.testing.assert_array_equal(scores, np.repeat(scores[:, :1], 4, axis=1))
+    assert search.best_estimator_.network_.encoder.output_shape == (None, search.best_params_["code_size"])

@@ -1,6 +1,7 @@
 """Detectors without a network and several detectors in one: plain references, and faults."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
@@ -10,6 +11,7 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
+from dae_utils.data.own import TableEncoder
 from dae_utils.detection import (
     CalibratedSum,
     MahalanobisDetector,
@@ -63,12 +65,37 @@ def test_mahalanobis_detector_agrees_with_scipy():
         cdist(new, centre, "mahalanobis", VI=inverse)[:, 0],
         rtol=1e-4,
     )
-    pca = PCA(3).fit(x)
+    # With fewer components the covariance is the one that scikit-learn's model of the samples has.
+    x, new = x.astype(float), new.astype(float)
     np.testing.assert_allclose(
         MahalanobisDetector(3, **ALL).fit(x).anomaly_score(new),
-        cdist(pca.transform(new), np.zeros((1, 3)), "seuclidean", V=pca.explained_variance_)[:, 0],
-        rtol=1e-3,
+        cdist(new, x.mean(axis=0)[np.newaxis], "mahalanobis", VI=PCA(3).fit(x).get_precision())[:, 0],
+        rtol=1e-6,
     )
+
+
+def test_mahalanobis_sees_what_never_varied():
+    x, new = samples(300, 3).astype(float), samples(100, 3, seed=1).astype(float)
+    constant = MahalanobisDetector().fit(np.column_stack([x, np.full(300, 5)]))
+    assert np.mean(constant.predict(np.column_stack([new, np.full(100, 5)])) == 1) > 0.8
+    assert (constant.predict(np.column_stack([new, np.full(100, 5.1)])) == -1).all()
+
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"size": random.normal(size=300), "colour": random.choice(list("rgb"), 300)})
+    encoder = TableEncoder().fit(table)
+    words = MahalanobisDetector().fit(encoder.transform(table))
+    assert np.mean(words.predict(encoder.transform(table)) == 1) > 0.8
+    assert (words.predict(encoder.transform(table.assign(colour="violet"))) == -1).all()
+
+
+def test_mahalanobis_of_few_samples_does_not_take_the_rest_for_certain():
+    random = np.random.default_rng(0)
+    x, new, other = random.normal(size=(10, 40)), random.normal(size=(200, 40)), 2 * random.normal(size=(200, 40))
+    detector = MahalanobisDetector(**ALL).fit(x)
+    assert detector.n_components_ == 9
+    # A new sample is as normal as the ten: it differs by a distance of the order of the dimensions.
+    assert detector.anomaly_score(new).max() < 40
+    assert np.median(detector.anomaly_score(other)) > detector.anomaly_score(new).max()
 
 
 def test_mahalanobis_needs_varied_samples():
@@ -100,6 +127,29 @@ def test_neighbours_agree_with_scikit_learn():
     np.testing.assert_allclose(
         NeighbourDetector(**ALL).fit(points).anomaly_score(queries), expected, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        PCADetector(),
+        PCADetector(2),
+        MahalanobisDetector(),
+        NeighbourDetector(),
+        SklearnDetector(),
+        CalibratedSum([PCADetector(), MahalanobisDetector(), SklearnDetector()]),
+    ],
+    ids=lambda detector: type(detector).__name__,
+)
+@pytest.mark.parametrize("offset", [1e8, np.array([0, 1e5, -1e8, 1e8, 1, -1e7])], ids=["one", "each"])
+def test_an_offset_changes_no_score(detector, offset):
+    # In 32nds, so that adding the offset rounds nothing.
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(6, 6))
+    x, new = (np.rint(32 * random.normal(size=(n, 6)) @ mixing) / 32 for n in (300, 100))
+    plain, moved = clone(detector).fit(x), clone(detector).fit(x + offset)
+    expected = plain.anomaly_score(new)
+    np.testing.assert_allclose(moved.anomaly_score(new + offset), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_near_neighbour_far_from_the_origin_is_told_from_a_nearer_one():
@@ -146,6 +196,7 @@ def test_scikit_learn_detectors_change_sign(estimator):
         (SklearnDetector(StandardScaler()), "give an outlier detector"),
         (SklearnDetector(LocalOutlierFactor()), r"LocalOutlierFactor\(novelty=True\)"),
         (CalibratedSum([]), "number of detectors"),
+        (CalibratedSum([PCADetector(2), OneClassSVM()]), r"detectors\[1\] is OneClassSVM\(\).*wrap it in Sk"),
         (CalibratedSum([PCADetector(2)], scale="rank"), "scale must be one of"),
         (CalibratedSum([PCADetector(2)], scale_share=1.0), "scale_share must be a fraction"),
         (CalibratedSum([PCADetector(2)], scale_share=0.99), "leaves none of 16 normal samples"),

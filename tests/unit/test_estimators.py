@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from dae_utils.detection import (
     AnomalyDetector,
     CalibratedSum,
+    ConformalThreshold,
     LatentMahalanobis,
     LatentNeighbours,
     MahalanobisDetector,
@@ -174,6 +175,30 @@ def test_files_hold_the_whole_detector(trained, tmp_path):
             np.testing.assert_array_equal(copy.predict(x), detector.predict(x))
 
 
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [
+        ({"held_out_share": 0.999}, np.ones((50, 5))),
+        ({"held_out_share": 2}, np.ones((50, 5))),
+        ({"false_alarm_rate": 0}, np.ones((50, 5))),
+        ({}, np.full((50, 5), np.nan)),
+        ({}, pd.DataFrame(np.full((50, 5), np.inf), columns=list("vwxyz"))),
+        ({}, np.ones((2, 3))),
+        ({"held_out_share": 0.999}, np.ones((50, 5, 5))),
+    ],
+    ids=["share leaves too few", "share", "rate", "NaN", "infinite and other names", "too few", "images"],
+)
+def test_a_refit_that_is_refused_changes_nothing(change, new):
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=list("abc"))
+    detector = PCADetector().fit(x)
+    before = detector.anomaly_score(x)
+    with pytest.raises(ValueError, match=r"held_out_share|false_alarm_rate|NaN|infinity|minimum of 3"):
+        detector.set_params(**change).fit(new)
+    np.testing.assert_array_equal(detector.anomaly_score(x), before)
+    assert detector.n_features_in_ == 3
+    assert list(detector.feature_names_in_) == list("abc")
+
+
 def test_a_file_with_something_else_is_refused(tmp_path):
     PCADetector().save(tmp_path / "pca.joblib")
     joblib.dump({"threshold": 1}, tmp_path / "other.joblib")
@@ -181,3 +206,50 @@ def test_a_file_with_something_else_is_refused(tmp_path):
         NeighbourDetector.load(tmp_path / "pca.joblib")
     with pytest.raises(TypeError, match="holds a dict"):
         AnomalyDetector.load(tmp_path / "other.joblib")
+    (tmp_path / "notes.txt").write_text("not a detector")
+    (tmp_path / "empty.joblib").touch()
+    for name in ("notes.txt", "empty.joblib"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read as a detector .*file that save wrote"):
+            AnomalyDetector.load(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        AnomalyDetector.load(tmp_path / "nowhere.joblib")
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (np.array([[1, np.nan]] * 9), "^Input X contains NaN"),
+        (np.array([["red", "1"]] * 9), "could not convert string to float"),
+        (pd.DataFrame({"colour": ["red"] * 9}), "could not convert string to float"),
+        (pd.DataFrame({"size": [1.0, None] * 9}), "^Input X contains NaN"),
+    ],
+    ids=["NaN", "words", "frame with words", "frame with empty fields"],
+)
+def test_a_table_that_is_not_numbers_is_sent_to_the_encoder(table, says):
+    with pytest.raises(ValueError, match=rf"(?s){says}.*dae_utils\.data\.own\.TableEncoder"):
+        PCADetector().fit(table)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
+def test_an_image_alone_is_told_how_to_become_a_batch(shape):
+    images = np.random.default_rng(0).random((50, *shape))
+    detector = PCADetector(2).fit(images)
+    for ask in (detector.predict, detector.anomaly_score, detector.calibrate):
+        with pytest.raises(ValueError, match=r"a single sample\? use X\[np\.newaxis\]"):
+            ask(images[0])
+    assert detector.predict(images[0][np.newaxis]).shape == (1,)
+
+
+def test_a_warning_points_to_the_line_that_asked():
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    asks = [
+        lambda: PCADetector().fit(x),
+        lambda: PCADetector(held_out_share=0).fit(x).calibrate(x[:5]),
+        lambda: CalibratedSum().fit(x),
+        lambda: ConformalThreshold().fit(x[:, 0][:5]),
+        lambda: NeighbourDetector(50).fit(x),
+    ]
+    for ask in asks:
+        with pytest.warns(UserWarning, match=r"too few|n_neighbours") as caught:
+            ask()
+        assert {warning.filename for warning in caught} == {__file__}

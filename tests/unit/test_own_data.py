@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,16 +14,17 @@ from sklearn.exceptions import NotFittedError
 from dae_utils.data.own import TableEncoder, read_images, split_in_order, windows
 
 
-@pytest.fixture
-def table() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "length": [1.0, 2.0, 3.0, np.nan],
-            "count": [0, 10, 20, 30],
-            "broken": [True, False, False, False],
-            "colour": ["red", "blue", None, "red"],
-        }
-    )
+@pytest.fixture(params=[False, True], ids=["words as objects", "words as pandas 3 has them"])
+def table(request) -> Iterator[pd.DataFrame]:
+    with pd.option_context("future.infer_string", request.param):
+        yield pd.DataFrame(
+            {
+                "length": [1.0, 2.0, 3.0, np.nan],
+                "count": [0, 10, 20, 30],
+                "broken": [True, False, False, False],
+                "colour": ["red", "blue", None, "red"],
+            }
+        )
 
 
 class TestTable:
@@ -36,6 +39,7 @@ class TestTable:
         assert_allclose(x[:, :3].std(axis=0), 1, rtol=1e-6)
         assert_array_equal(x[:, 3:].sum(axis=1), 1)
         assert_array_equal(x[0, 3:], x[3, 3:])
+        assert not (x[2, 3:] == x[:2, 3:]).all(axis=1).any()
 
     def test_an_empty_number_is_the_median(self, table):
         table = table.assign(length=[1.0, 2.0, 9.0, np.nan])
@@ -168,8 +172,14 @@ class TestWindows:
         cut = windows(np.arange(7), 3, 2)
 
         assert_array_equal(cut, [[0, 1, 2], [2, 3, 4], [4, 5, 6]])
-        assert cut.dtype == np.float32
+        assert cut.dtype == np.float64
         assert cut.flags.writeable
+
+    def test_a_small_signal_on_a_large_offset_is_kept(self):
+        signal = 0.02 * np.sin(np.arange(64))
+        cut = windows(101325 + signal, 8)
+
+        assert_allclose((cut - 101325).ravel(), signal, atol=1e-10)
 
     def test_channels_stay_together_sample_by_sample(self):
         signal = np.stack([np.arange(4), 10 + np.arange(4)], axis=1)
