@@ -1,8 +1,8 @@
 """A reader's own data as arrays: a table, a folder of images, or a signal.
 
-What comes out goes straight into `networks.dense_autoencoder`, `training.fit` and the detectors of `detection`.
-A table is encoded by scikit-learn, an image is decoded by Pillow; this module adds the checks that say which
-file or which column is at fault.
+What comes out goes straight into `networks.dense_autoencoder`, `training.fit` and the detectors of
+`detection`. A table is encoded by scikit-learn, an image is decoded by Pillow; this module adds the checks
+that say which file or which column is at fault.
 """
 
 from __future__ import annotations

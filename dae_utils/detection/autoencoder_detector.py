@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from dae_utils.detection.base import AnomalyDetector, RandomState, flat
 from dae_utils.networks.builders import dense_autoencoder
 from dae_utils.networks.float64 import DenseCopy
+from dae_utils.networks.weights import draw_weights
 from dae_utils.training import History, fit
 from dae_utils.validation import Samples, check_choice, check_count
 
@@ -57,11 +58,11 @@ class AutoencoderDetector(AnomalyDetector):
     5. Two numbers for a sample x and its reconstruction x': the squared error between them, and the
        Mahalanobis distance of the differences between what x and x' do in the layers of the encoder (Kim et
        al., RaPP, ICLR 2020). The score is the sum of their logarithms, each divided by its spread on the
-       training samples. In a table the squared distance from the mean joins them as a third: with few rows a
-       network copies too well to be trusted alone.
+       training samples. Where every column has its own scale, the squared distance from the mean joins them
+       as a third: tables often have few rows, and a network copies few rows too well to be trusted alone.
     6. The threshold comes from the held-out samples, see `ConformalThreshold`.
 
-    Images as rows, shape (n, pixels), are a table to step 2. Give them their shape back, or say
+    Images as rows, shape (n, pixels), are a table to steps 2 and 5. Give them their shape back, or say
     ``scaling="common"``. So for a signal of one channel: `X[..., np.newaxis]` makes windows (n, length, 1).
 
     Args:
@@ -71,7 +72,7 @@ class AutoencoderDetector(AnomalyDetector):
         n_components: the most principal components to give to the network.
         epochs: how often each sample is seen; by default as often as makes 500 steps, and 60 times at most.
         scaling: "common" (one standard deviation for all values), "columns" (one for each), or "auto": the
-            second for tables, the first for all else.
+            second for tables, the first for all else. It decides on step 5 as well.
         false_alarm_rate: highest acceptable share of normal samples that raise an alarm, between 0 and 1.
         held_out_share, random_state: see `AnomalyDetector`.
 
@@ -116,7 +117,7 @@ class AutoencoderDetector(AnomalyDetector):
         self.network_: keras.Model = dense_autoencoder(
             n_components, self.hidden_sizes, code_size, code_activation="linear", output_activation="linear"
         )
-        _draw_weights(self.network_, random)
+        draw_weights(self.network_, random)
         batch_size = min(_BATCH_SIZE, ceil(len(X) / 4))
         most = min(_MOST_EPOCHS, ceil(_N_STEPS * batch_size / len(X)))
         self.history_: History = fit(
@@ -165,7 +166,7 @@ class AutoencoderDetector(AnomalyDetector):
         """Learn mean and standard deviation: one for each column, or one for all values."""
         check_choice(self.scaling, "scaling", ("auto", "common", "columns"))
         by_column = self.scaling == "columns" or (self.scaling == "auto" and X.ndim == 2)
-        self._is_table = by_column
+        self._by_column = by_column
         values = flat(X).astype(np.float64)
         # In units of the largest value, so that no square overflows.
         largest = float(np.abs(values).max()) or 1.0
@@ -202,14 +203,14 @@ class AutoencoderDetector(AnomalyDetector):
         return components
 
     def _numbers(self, scaled: Matrix) -> Matrix:
-        """Return what the score is made of, none of it negative, shape (n, 2), for a table (n, 3)."""
+        """Return what the score is made of, none negative: shape (n, 2), by column (n, 3)."""
         components = self._components(scaled)
         from_mean = np.sum((scaled - self._centre) ** 2, axis=1) / self._spread**2
         # The directions are orthonormal, so the error is that in the components and that outside of them.
         outside = np.maximum(from_mean - np.sum(components**2, axis=1), 0.0)
         errors = np.sum((components - self._copy(components)) ** 2, axis=1) + outside
         distances = np.maximum(self._covariance.mahalanobis(self._differences(components)), 0.0)
-        numbers = [errors, distances, from_mean] if self._is_table else [errors, distances]
+        numbers = [errors, distances, from_mean] if self._by_column else [errors, distances]
         return np.stack(numbers, axis=1)
 
     def _copy(self, components: Matrix) -> Matrix:
@@ -221,16 +222,6 @@ class AutoencoderDetector(AnomalyDetector):
             self._encoder.stages(components), self._encoder.stages(self._copy(components)), strict=True
         )
         return np.concatenate([original - copy for original, copy in stages], axis=1)
-
-
-def _draw_weights(network: keras.Model, random: np.random.RandomState) -> None:
-    """Draw the weights from a generator of ours, so that the state of Keras's own does not matter.
-
-    Uniform as Keras draws them (Glorot and Bengio, AISTATS 2010); biases begin at 0.
-    """
-    limits = [np.sqrt(6 / sum(w.shape)) if w.ndim == 2 else 0.0 for w in network.get_weights()]
-    weights = zip(network.get_weights(), limits, strict=True)
-    network.set_weights([random.uniform(-limit, limit, w.shape).astype(np.float32) for w, limit in weights])
 
 
 def _add_noise(generator: np.random.Generator, x: NDArray[Any]) -> NDArray[Any]:

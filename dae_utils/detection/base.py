@@ -259,8 +259,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
             n_held_out = ceil(share * len(X))
             if share and len(X) - n_held_out < 2:
                 raise ValueError(
-                    f"held_out_share={share:g} leaves {len(X) - n_held_out} of {len(X)} samples to learn from; "
-                    "lower it or give more samples."
+                    f"held_out_share={share:g} leaves {len(X) - n_held_out} of {len(X)} samples to learn "
+                    "from; lower it or give more samples."
                 )
         except BaseException:
             # scikit-learn notes the columns while it checks, and so before it refuses.
@@ -276,11 +276,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
             raise NotFittedError(
                 f"This {type(self).__name__} is not fitted; call fit with normal samples first."
             )
-        shape = X.shape if hasattr(X, "shape") else np.shape(X)
+        shape = np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())
         if len(shape) > 1 and tuple(shape) == self.sample_shape_:
             raise ValueError(
-                f"X has shape {tuple(shape)}, which is that of one sample, and not (n, ...): a single sample? "
-                "use X[np.newaxis]."
+                f"X has shape {tuple(shape)}, which is that of one sample and not (n, ...): "
+                "a single sample? use X[np.newaxis]."
             )
         X = self._validated(X, reset=False)
         if X.shape[1:] != self.sample_shape_:

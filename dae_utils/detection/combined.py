@@ -91,7 +91,8 @@ class CalibratedSum(AnomalyDetector):
 
     Args:
         detectors: unfitted detectors; clones of them are fitted, on all samples that are theirs (nothing is
-            held out a second time). Wrap those of scikit-learn in `SklearnDetector`. None takes `PCADetector()` and `NeighbourDetector()`.
+            held out a second time). Wrap those of scikit-learn in `SklearnDetector`. None takes
+            `PCADetector()` and `NeighbourDetector()`.
         scale: "log" or "linear", see `combine_scores`; "linear" where a detector gives negative scores, as
             `OneClassSVM` does.
         scale_share: share of the samples to learn from that sets the scale instead, when `fit` gets no
@@ -145,8 +146,8 @@ class CalibratedSum(AnomalyDetector):
         for number, detector in enumerate(detectors):
             if not hasattr(detector, "anomaly_score"):
                 raise ValueError(
-                    f"detectors[{number}] is {detector!r}, which has no anomaly_score; if it is a detector of "
-                    "scikit-learn, wrap it in SklearnDetector."
+                    f"detectors[{number}] is {detector!r}, which has no anomaly_score; if it is a "
+                    "detector of scikit-learn, wrap it in SklearnDetector."
                 )
         if self._X_scale is None:
             X, X_scale = self._split(X)

@@ -1,6 +1,7 @@
 """The network of a detector that was given none: a small dense autoencoder, trained on its samples.
 
-One place for all such detectors. Nothing here scores or sets a threshold.
+For the detectors that take a trained network and may be given none: the error, those in the code and the
+pathway. `AutoencoderDetector` has a network of another design. Nothing here scores or sets a threshold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sklearn.utils import check_random_state
 from dae_utils.detection.base import RandomState, flat
 from dae_utils.networks.builders import dense_autoencoder
 from dae_utils.networks.float64 import DenseCopy
+from dae_utils.networks.weights import draw_weights
 from dae_utils.training import fit
 from dae_utils.validation import Samples, check_count
 
@@ -70,7 +72,7 @@ class OwnNetwork:
             code_activation="linear",
             output_activation="linear",
         )
-        self.model.set_weights([_first_weights(weights, random) for weights in self.model.get_weights()])
+        draw_weights(self.model, random)
         fit(
             self.model,
             self.scaled(X).astype(np.float32),
@@ -102,13 +104,6 @@ class OwnNetwork:
     def stages_of_scaled(self, scaled: NDArray[Any]) -> list[NDArray[np.float64]]:
         """Return the activations of every layer of the encoder for scaled samples, shape (n, values)."""
         return self._encoder.stages(scaled)
-
-
-def _first_weights(weights: NDArray[Any], random: np.random.RandomState) -> NDArray[np.float32]:
-    if weights.ndim < 2:
-        return np.zeros(weights.shape, np.float32)
-    limit = np.sqrt(6 / sum(weights.shape))
-    return random.uniform(-limit, limit, weights.shape).astype(np.float32)
 
 
 def _pieces(X: Samples) -> list[Samples]:

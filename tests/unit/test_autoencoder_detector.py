@@ -229,9 +229,11 @@ def test_two_samples_to_learn_from_are_enough():
 
 def test_sizes_may_be_integers_of_numpy_and_one_size_is_one_layer():
     grid = {"code_size": np.arange(1, 3), "hidden_sizes": [np.int64(8), np.array([8]), 8, (8,)]}
-    search = GridSearchCV(
-        AutoencoderDetector(epochs=2), grid, scoring=lambda detector, X: -np.mean(detector.anomaly_score(X)), cv=2
-    ).fit(curved(60, 0))
+
+    def mean_score(detector, X, y=None):
+        return -np.mean(detector.anomaly_score(X))
+
+    search = GridSearchCV(AutoencoderDetector(epochs=2), grid, scoring=mean_score, cv=2).fit(curved(60, 0))
 
     scores = search.cv_results_["mean_test_score"].reshape(2, 4)
     np.testing.assert_array_equal(scores, np.repeat(scores[:, :1], 4, axis=1))

@@ -90,7 +90,8 @@ def test_mahalanobis_sees_what_never_varied():
 
 def test_mahalanobis_of_few_samples_does_not_take_the_rest_for_certain():
     random = np.random.default_rng(0)
-    x, new, other = random.normal(size=(10, 40)), random.normal(size=(200, 40)), 2 * random.normal(size=(200, 40))
+    x, new = random.normal(size=(10, 40)), random.normal(size=(200, 40))
+    other = 2 * random.normal(size=(200, 40))
     detector = MahalanobisDetector(**ALL).fit(x)
     assert detector.n_components_ == 9
     # A new sample is as normal as the ten: it differs by a distance of the order of the dimensions.

@@ -5,8 +5,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.utils import check_random_state
 
 from dae_utils.networks.builders import autoencoder, dense_autoencoder
+from dae_utils.networks.weights import draw_weights
 
 layers = keras.layers
 
@@ -174,3 +176,23 @@ def test_parts_that_do_not_fit_are_refused(parts, message):
 def test_bad_sizes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         dense_autoencoder(**arguments)
+
+
+def test_weights_at_the_start_are_those_of_keras_from_a_generator_of_ours():
+    network, again, other = (dense_autoencoder(300, (200,), 100) for _ in range(3))
+    for model, seed in ((network, 0), (again, 0), (other, 1)):
+        draw_weights(model, check_random_state(seed))
+    untouched = dense_autoencoder(300, (200,), 100)
+
+    for drawn, same, another, of_keras in zip(
+        *(model.get_weights() for model in (network, again, other, untouched)), strict=True
+    ):
+        np.testing.assert_array_equal(drawn, same)
+        assert drawn.dtype == of_keras.dtype
+        if drawn.ndim == 1:
+            assert not drawn.any()
+        else:
+            assert not np.array_equal(drawn, another)
+            # The same uniform distribution: its limit, and its spread of limit / sqrt(3).
+            assert np.abs(drawn).max() == pytest.approx(np.abs(of_keras).max(), rel=0.01)
+            assert drawn.std() == pytest.approx(of_keras.std(), rel=0.03)
