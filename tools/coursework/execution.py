@@ -48,8 +48,9 @@ def _make():
     drawing = matplotlib.pyplot._draw_all_if_interactive, backend_inline.flush_figures
 
     names = """builtins numpy numpy.testing numpy.linalg numpy.random sklearn.metrics
-               IPython.core.interactiveshell ipykernel.zmqshell ipykernel.ipkernel""".split()
-    names += [name for name in sys.modules if name.partition(".")[0] == "dae_utils"]
+               IPython.core.interactiveshell ipykernel.zmqshell ipykernel.ipkernel
+               dae_utils.scoring dae_utils.evaluation dae_utils.corruptions dae_utils.probes
+               dae_utils.training dae_utils.heartbeats dae_utils.datasets dae_utils.models""".split()
     owners = [sys.modules[name] for name in names if name in sys.modules]
     classes = ("InteractiveShell", "ZMQInteractiveShell", "IPythonKernel")
     owners += [getattr(o, n) for o in owners for n in classes if hasattr(o, n)]
