@@ -1,5 +1,6 @@
 """Sweeps: every combination once, each in a process of its own, and nothing done twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
+from dae_utils.training import trial
 from dae_utils.training.sweeps import sweep
 
 FACTOR = 10.0
@@ -153,3 +156,19 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was():
     while Path(f"/proc/{orphan}").exists():  # the trial ends with the sweep that started it
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_trial_runs_on_one_core_and_answers_in_a_file(monkeypatch):
+    pinned = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(cores), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    monkeypatch.setattr(sys, "path", ["a folder", *sys.path])
+    Path("job").write_bytes(
+        cloudpickle.dumps((lambda settings, seed: {"sum": settings["a"] + seed}, {"a": 2}, 3))
+    )
+
+    trial.main(["job", "answer", str(os.getppid())])
+
+    assert json.loads(Path("answer").read_text()) == {"sum": 5.0}
+    assert pinned == [{3}]
+    assert sys.path[0] != "a folder"
