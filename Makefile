@@ -7,7 +7,7 @@
 # Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
 .NOTPARALLEL:
 .PHONY: help book pdf epub zip test lab execute verify bench serve browser lock clean \
-    coursework grade slides test-grading
+    coursework grade slides test-grading test-release
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
 $(shell [ "$$(cat .venv/ready 2>/dev/null)" = "$$(pwd -P)" ] || rm -f .venv/ready)
@@ -66,6 +66,10 @@ slides: .venv-grading/ready ## make slides of every chapter in _build/slides
 test-grading: .venv-grading/ready ## check release and grading with submissions of every kind (slow)
 	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
 	@.venv/bin/python -m tools.run_tests grading
+
+test-release: .venv-grading/ready ## check what students are given: the fast part of test-grading
+	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
+	@.venv/bin/python -m tools.run_tests release
 
 lock: .venv/ready ## work out requirements.lock again from requirements.txt and pyproject.toml
 	@sh tools/lock.sh

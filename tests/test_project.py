@@ -137,13 +137,13 @@ def test_the_example_in_the_readme_runs():
     assert anomalous == ["-1"] * 10
 
 
-def test_the_automatic_check_runs_the_two_test_commands_and_nothing_hidden():
+def test_the_automatic_check_runs_make_targets_and_nothing_hidden():
     script = PROJECT / ".ci" / "run"
     commands = [line.strip() for line in read(".ci/run").splitlines() if not line.strip().startswith("#")]
 
     assert script.stat().st_mode & stat.S_IXUSR or os.name == "nt"
     assert commands[0] == "set -euo pipefail"
-    assert commands[-2:] == ["make test", "make test-grading"]
+    assert commands[-2:] == ["make test", "make test-release"]
     assert not [line for line in commands if re.search(r"pytest|ruff|\bpip\b|STEPS|\|\|", line)]
 
 

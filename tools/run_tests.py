@@ -104,6 +104,12 @@ def grading() -> bool:
     return _python("pytest", "tests/coursework", "-m", "grading")
 
 
+def release() -> bool:
+    """What students are given holds no solution, stops with a helpful message, and can be checked alone."""
+    wanted = "release or leak or untouched or visible_check"
+    return _python("pytest", "tests/coursework", "-m", "grading", "-k", wanted)
+
+
 def book() -> bool:
     """The book builds without a warning."""
     if shutil.which("make"):
@@ -132,8 +138,8 @@ def editions() -> bool:
 STEPS: dict[str, Callable[[], bool]] = {
     step.__name__: step for step in (lint, unit, data, notebooks, project, book, pages, editions)
 }
-# Needs the teacher's environment, which `make test-grading` sees to.
-ALL_STEPS = STEPS | {"grading": grading}
+# They need the teacher's environment, which `make test-grading` sees to.
+ALL_STEPS = STEPS | {"grading": grading, "release": release}
 
 
 def main(arguments: list[str] | None = None) -> int:
