@@ -127,10 +127,10 @@ from dae_utils.training.sweeps import sweep
 def trial(settings, seed):
     pathlib.Path(f"began{settings['number']}").write_text(str(os.getpid()))
     time.sleep(settings["pause"])
-    return {"number": settings["number"]}
+    return {"result": settings["number"]}
 
 grid = [{"number": 0, "pause": 0}, {"number": 1, "pause": float(sys.argv[1])}]
-print(sweep(trial, grid[: int(sys.argv[2])], name="slow")["number"].tolist())
+print(sweep(trial, grid[: int(sys.argv[2])], name="slow")["result"].tolist())
 """
 
 
