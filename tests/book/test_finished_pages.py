@@ -382,7 +382,7 @@ def test_the_books_own_comparisons_hold_together():
     for item in yaml.safe_load(text):
         names = [other["method"] for other in item["references"]]
         assert len(names) == len(set(names)), item["title"]
-    # Numbers on another protocol are shown and not counted: whoever names a difference loses a point, or a loss.
+    # Numbers on another protocol are shown and not counted, wins and losses alike.
     counted = [contest for contest in found if not contest.differs and contest.better != "neither"]
     assert {contest.title for contest in found} - {contest.title for contest in counted}
     assert sum(scoreboard.tally(found).values()) == sum(len(contest.references) for contest in counted) > 0
