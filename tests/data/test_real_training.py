@@ -20,11 +20,13 @@ from tools.notebook_code import PROJECT
 
 pytestmark = pytest.mark.data
 
-N_IMAGES, N_HELD_OUT, EPOCHS = 6000, 1000, 5
+# From the fourth epoch on the losses of cifar10_pixel tell nothing: plain Keras, started again from weights that
+# differ by one part in ten million, is then .0022 away from itself.
+N_IMAGES, N_HELD_OUT, EPOCHS = 6000, 1000, 3
 
 
 @pytest.mark.parametrize("name", ["cifar10_conv", "cifar10_pixel"])
-def test_five_epochs_on_cifar10_have_the_losses_of_plain_keras(name):
+def test_the_first_epochs_on_cifar10_have_the_losses_of_plain_keras(name):
     network = NETWORKS[name]
     images = datasets.load_cifar10().x_train
     x, held_out = images[:N_IMAGES], images[N_IMAGES : N_IMAGES + N_HELD_OUT]
@@ -51,8 +53,8 @@ def test_five_epochs_on_cifar10_have_the_losses_of_plain_keras(name):
         validation_losses.append(plain.evaluate(held_out, held_out, verbose=0))
 
     assert losses[0] - losses[-1] > 0.02  # it has learnt something
-    np.testing.assert_allclose(ours.loss, losses, rtol=0, atol=1e-3)
-    np.testing.assert_allclose(ours.validation_loss, validation_losses, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(ours.loss, losses, rtol=0, atol=5e-4)
+    np.testing.assert_allclose(ours.validation_loss, validation_losses, rtol=0, atol=5e-4)
 
 
 def test_the_benchmark_runs_on_a_tiny_size(tmp_path):
