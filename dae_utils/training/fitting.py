@@ -23,13 +23,13 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from dae_utils.profiles import show_progress
-from dae_utils.training.batches import FloatArray, Samples, is_on_disk
+from dae_utils.training.batches import FloatArray, TrainingPairs, is_on_disk
+from dae_utils.training.checks import check_network, check_pairs, check_settings
 from dae_utils.training.engine import engine_for
 from dae_utils.training.history import History
 from dae_utils.training.plain import PlainTrainer
 from dae_utils.training.schedules import learning_rates
 from dae_utils.training.trainer import Loss, Trainer
-from dae_utils.training.validation import check_network, check_samples, check_settings
 
 __all__ = ["fit"]
 
@@ -105,10 +105,10 @@ def fit(
             loss was lost, which are of no use.
     """
     check_settings(epochs, batch_size, learning_rate, patience, validation_data is not None)
-    samples = [check_samples(x, y, "x", "y")]
+    samples = [check_pairs(x, y, "x", "y")]
     if validation_data is not None:
         held_x, held_y = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        samples.append(check_samples(held_x, held_y, "x of validation_data", "y of validation_data"))
+        samples.append(check_pairs(held_x, held_y, "x of validation_data", "y of validation_data"))
     batch_size = min(batch_size, len(samples[0]))
     n_steps = epochs * math.ceil(len(samples[0]) / batch_size)
     rates = learning_rates(n_steps, learning_rate, schedule)
@@ -130,17 +130,17 @@ def fit(
         return run(engine or PlainTrainer(model, function, rates, batch_size))
 
 
-def _as_seen(samples: Samples, corrupt: Corruption | None) -> Samples:
+def _as_seen(samples: TrainingPairs, corrupt: Corruption | None) -> TrainingPairs:
     """Return samples as a training sees them: corrupted inputs are another array than the targets."""
     if corrupt is None:
         return samples
-    return Samples(samples.inputs[:], samples.targets, samples.targets_in_unit_range, samples.name)
+    return TrainingPairs(samples.inputs[:], samples.targets, samples.targets_in_unit_range, samples.name)
 
 
 def _train(
     trainer: Trainer,
-    samples: Samples,
-    held_out: Samples | None,
+    samples: TrainingPairs,
+    held_out: TrainingPairs | None,
     epochs: int,
     corrupt: Corruption | None,
     patience: int | None,
@@ -173,7 +173,7 @@ def _train(
 
 
 def _train_epoch(
-    trainer: Trainer, samples: Samples, corrupt: Corruption | None, rng: np.random.Generator
+    trainer: Trainer, samples: TrainingPairs, corrupt: Corruption | None, rng: np.random.Generator
 ) -> float:
     """Train on all samples in a new order, corrupted anew, and return their mean loss."""
     order = rng.permutation(len(samples)).astype(np.int32)
@@ -182,7 +182,7 @@ def _train_epoch(
     change = functools.partial(_corrupted, corrupt, rng)
     if is_on_disk(samples.inputs):
         return trainer.train_epoch(samples, order, change)
-    return trainer.train_epoch(Samples(change(samples.inputs), samples.targets), order, None)
+    return trainer.train_epoch(TrainingPairs(change(samples.inputs), samples.targets), order, None)
 
 
 def _corrupted(corrupt: Corruption, rng: np.random.Generator, x: FloatArray) -> FloatArray:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from keras import layers
 
 from dae_utils.training import batches, fit
-from dae_utils.training.batches import Samples, is_on_disk, pieces, rows_of, rows_of_a_piece
+from dae_utils.training.batches import TrainingPairs, is_on_disk, pieces, rows_of, rows_of_a_piece
+from dae_utils.training.checks import check_pairs
 from dae_utils.training.engine import cache
-from dae_utils.training.validation import check_samples
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_what_was_computed_from_a_memory_map_is_in_memory(tmp_path, derive):
     derived = derive(on_disk(tmp_path, array))
     assert not is_on_disk(derived)
     np.testing.assert_array_equal(rows_of(derived, np.array([4, 1])), derive(array)[[4, 1]])
-    samples = check_samples(derived, None, "x", "y")
+    samples = check_pairs(derived, None, "x", "y")
     assert type(samples.inputs) is np.ndarray
     assert not samples.are_on_disk
 
@@ -200,7 +200,7 @@ def test_only_targets_are_asked_to_lie_between_0_and_1(tmp_path):
     stored = on_disk(tmp_path, 3 * uniform(8, 6))
     history = fit(dense(), stored, uniform(8, 6, seed=1), epochs=1, batch_size=4)
     assert np.isfinite(history.loss).all()
-    assert Samples(stored, stored).are_one_array
+    assert TrainingPairs(stored, stored).are_one_array
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak memory from /proc")

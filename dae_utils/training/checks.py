@@ -14,11 +14,11 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike, NDArray
 
-from dae_utils.training.batches import FloatArray, Samples, check_unit_range, is_on_disk
+from dae_utils.training.batches import FloatArray, TrainingPairs, check_sigmoid_targets, is_on_disk
 from dae_utils.training.trainer import Loss
 from dae_utils.validation import check_count
 
-__all__ = ["check_network", "check_samples", "check_settings", "ends_in_sigmoid"]
+__all__ = ["check_network", "check_pairs", "check_settings", "ends_in_sigmoid"]
 
 # They move values or copy them, so that what was in [0, 1] stays there.
 _MOVING_LAYERS = (
@@ -52,8 +52,8 @@ def check_settings(
             raise ValueError("patience needs validation data: pass validation_data, or leave patience out.")
 
 
-def check_samples(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -> Samples:
-    """Return inputs and targets as `Samples` of float32, or as they are where they lie on disk.
+def check_pairs(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -> TrainingPairs:
+    """Return inputs and targets as `TrainingPairs` of float32, or as they are where they lie on disk.
 
     Args:
         x: inputs, shape (n, ...).
@@ -68,7 +68,7 @@ def check_samples(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -
     targets = inputs if y is None else _numbers(y, y_name)
     if len(inputs) != len(targets):
         raise ValueError(f"{x_name} has {len(inputs)} samples, but {y_name} has {len(targets)}.")
-    return Samples(inputs, targets, name=x_name if y is None else y_name, inputs_name=x_name)
+    return TrainingPairs(inputs, targets, name=x_name if y is None else y_name, inputs_name=x_name)
 
 
 def _numbers(values: ArrayLike, name: str) -> FloatArray:
@@ -91,7 +91,7 @@ def _numbers(values: ArrayLike, name: str) -> FloatArray:
     return array
 
 
-def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Samples]:
+def check_network(model: keras.Model, loss: Loss, *samples: TrainingPairs) -> list[TrainingPairs]:
     """Return samples that fit a network and its loss; a network that is not built yet is built.
 
     Args:
@@ -123,7 +123,7 @@ def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Sam
         return list(samples)
     for pair in samples:
         if not is_on_disk(pair.targets):
-            check_unit_range(pair.targets, pair.name)
+            check_sigmoid_targets(pair.targets, pair.name)
     return [dataclasses.replace(pair, targets_in_unit_range=True) for pair in samples]
 
 
@@ -147,7 +147,7 @@ def _compares_value_for_value(loss: Loss) -> bool:
     return known and not name.startswith(("sparse", "ctc"))
 
 
-def _check_input_shape(model: keras.Model, samples: Samples) -> None:
+def _check_input_shape(model: keras.Model, samples: TrainingPairs) -> None:
     wanted = getattr(model, "input_shape", None) if model.built else None
     given = samples.inputs.shape[1:]
     if isinstance(wanted, tuple) and not _fits(given, wanted[1:]):
@@ -158,7 +158,7 @@ def _check_input_shape(model: keras.Model, samples: Samples) -> None:
         )
 
 
-def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...]:
+def _output_shape(model: keras.Model, samples: TrainingPairs) -> tuple[int | None, ...]:
     """Return the shape of one output, which a network that does not know it tells by way of one sample."""
     known = getattr(model, "output_shape", None) if model.built else None
     if isinstance(known, tuple):
@@ -173,7 +173,7 @@ def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...
     return tuple(outputs.shape[1:])
 
 
-def _check_target_shape(output_shape: tuple[int | None, ...], samples: Samples) -> None:
+def _check_target_shape(output_shape: tuple[int | None, ...], samples: TrainingPairs) -> None:
     given = samples.targets.shape[1:]
     if not _fits(given, output_shape):
         own = f"the targets, which are {samples.inputs_name} itself,"
