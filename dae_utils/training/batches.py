@@ -143,7 +143,7 @@ def pieces(
         rows: samples of a piece; the last one may have fewer.
 
     Raises:
-        ValueError: a sample of an array on disk holds NaN or infinite values.
+        ValueError: a sample of an array on disk is not finite as float32.
     """
 
     def read(start: int) -> tuple[FloatArray, ...]:
@@ -166,7 +166,7 @@ def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
     """Return the samples at `indices` as an array in memory; those on disk become float32.
 
     Raises:
-        ValueError: a sample of an array on disk holds NaN or infinite values.
+        ValueError: a sample of an array on disk is not finite as float32.
     """
     if not is_on_disk(array):
         return np.take(array, indices, axis=0)
@@ -180,7 +180,8 @@ def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
                 _forget_pages(array)
     if not np.isfinite(samples).all():
         raise ValueError(
-            f"the array in {array.filename} holds NaN or infinite values: remove or replace them first."
+            f"the array in {array.filename} holds values that are NaN, infinite or too large for float32 "
+            "(3.4e38): remove, replace or scale them first."
         )
     return samples
 

@@ -73,7 +73,7 @@ def test_what_is_not_finite_on_disk_is_said_with_the_file(tmp_path, bad):
     array[2, 1] = bad
     stored = on_disk(tmp_path, array)
     np.testing.assert_array_equal(rows_of(stored, np.array([0, 1, 3])), 1)
-    with pytest.raises(ValueError, match=r"array\.npy holds NaN or infinite values"):
+    with pytest.raises(ValueError, match=r"array\.npy holds values that are NaN, infinite or too large"):
         rows_of(stored, np.array([1, 2]))
 
 
@@ -181,10 +181,10 @@ def test_inputs_on_disk_go_with_targets_in_memory_and_with_corruption(tmp_path):
 
 
 def test_bytes_and_damaged_values_on_disk_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds bytes"):
+    with pytest.raises(ValueError, match="divide by 255"):
         fit(dense(), on_disk(tmp_path, np.ones((4, 6), np.uint8)), epochs=1)
     damaged = np.where(np.eye(6) > 0, np.nan, 1)
-    with pytest.raises(ValueError, match="holds NaN"):
+    with pytest.raises(ValueError, match="NaN"):
         fit(dense(), on_disk(tmp_path, damaged), epochs=1)
 
 
