@@ -22,6 +22,8 @@ _DIVIDE = "divide by 255 to bring them into [0, 1], for example x.astype('float3
 
 def check_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
     """Return `values` as a non-empty array of booleans, integers or real numbers, else raise `ValueError`."""
+    if hasattr(values, "toarray"):  # NumPy takes a sparse matrix of SciPy for a single object
+        raise ValueError(f"{name} is a sparse matrix; make it an array with its .toarray() first.")
     try:
         array = np.asarray(values)
     except ValueError:

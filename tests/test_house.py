@@ -12,10 +12,11 @@ from tools.notebook_code import PROJECT
 LIBRARY = PROJECT / "dae_utils"
 
 # A room may import from rooms of a lower number, and from itself. Rooms of one number know nothing of each
-# other. The first two are what everybody stands on.
+# other. The first three are what everybody stands on.
 FLOORS = {
     "validation": 0,
     "profiles": 0,
+    "neighbours": 0,
     "data": 1,
     "networks": 2,
     "training": 3,

@@ -3,7 +3,7 @@
 PyOD and torch are not part of the project. Make an environment of their own for them, outside the repository:
 
     python3 -m venv ../pyod-env
-    ../pyod-env/bin/pip install torch pyod
+    ../pyod-env/bin/pip install torch pyod tqdm
 
 and name its Python here:
 

@@ -135,7 +135,7 @@ class AutoencoderDetector(AnomalyDetector):
         self._decoder = DenseCopy(self.network_.get_layer("decoder"))
 
         self._covariance = LedoitWolf().fit(self._differences(components))
-        numbers = self._numbers(scaled)
+        numbers = self._score_parts(scaled)
         # Added before the logarithm is taken, since a perfect copy has an error of 0.
         self._smallest: Matrix = np.maximum(1e-9 * numbers.mean(axis=0), 1e-30)
         spread = np.log(numbers + self._smallest).std(axis=0)
@@ -143,7 +143,7 @@ class AutoencoderDetector(AnomalyDetector):
 
     def _score(self, X: Samples) -> Matrix:
         pieces = [X[start : start + _ROWS_AT_ONCE] for start in range(0, len(X), _ROWS_AT_ONCE)]
-        numbers = np.concatenate([self._numbers(self._scaled(piece)) for piece in pieces])
+        numbers = np.concatenate([self._score_parts(self._scaled(piece)) for piece in pieces])
         score: Matrix = np.sum(np.log(numbers + self._smallest) / self._spread_of_logs, axis=1)
         return score
 
@@ -202,7 +202,7 @@ class AutoencoderDetector(AnomalyDetector):
         components: Matrix = (scaled - self._centre) @ self._directions.T / self._spread
         return components
 
-    def _numbers(self, scaled: Matrix) -> Matrix:
+    def _score_parts(self, scaled: Matrix) -> Matrix:
         """Return what the score is made of, none negative: shape (n, 2), by column (n, 3)."""
         components = self._components(scaled)
         from_mean = np.sum((scaled - self._centre) ** 2, axis=1) / self._spread**2

@@ -51,9 +51,14 @@ def check(sentence: str, condition: bool | np.bool_ | Interval, /, **values: obj
     Raises:
         ClaimError: in the full profile, the claim does not hold. The quick profile, which computes on a
             slice of the data, prints a note instead.
-        TypeError: the condition is neither one truth value nor an interval.
+        TypeError: the condition is neither one truth value nor an interval, or the sentence is no text, as
+            when the two are exchanged.
         ValueError: no sentence, or one of several lines.
     """
+    if not isinstance(sentence, str):
+        raise TypeError(
+            f"the sentence is of type {type(sentence).__name__}: give the text first, then its condition."
+        )
     if len(sentence.strip().splitlines()) != 1:
         raise ValueError("sentence must be the claim in one line.")
     if isinstance(condition, Interval):

@@ -39,7 +39,8 @@ class Difference(Interval):
 
     Attributes:
         p_value: two-sided, of the hypothesis that there is no difference; below 0.05 where the 95 % interval
-            leaves out zero. It is never below about 2 / `n_resamples`.
+            leaves out zero. It is never below about 2 / `n_resamples`, and means little for few groups, see
+            `paired_difference`.
         n_units: how many independent units were drawn, groups or samples, of all strata together.
         resampled: the difference in each resample, shape (n_resamples,).
     """
@@ -70,6 +71,13 @@ def paired_difference(
     itself, that is the size of the smallest class. Of fewer than ten groups, or anomalies, any interval is a
     rough one. Two or three seeds show that seeds matter, not how much: where they differ more than the
     samples do, the interval is still too narrow.
+
+    Few groups can't give a small p-value, however large the difference. Of G groups there are C(2G - 1, G)
+    distinct resamples, 10 for three groups and 126 for five. Of signs there are 2^G patterns, so that an
+    exact test, which exchanges the methods in each pattern, never comes below 2^(1 - G): 0.25 for three
+    groups, 0.06 for five. Where the p-value here is smaller than that, it rests on an assumed distribution
+    and not on the data. For fewer than ten groups report the interval, and the difference of each group, but
+    no verdict.
 
     Args:
         first, second: for the mean, a number for each sample, such as right or wrong, an error, or average

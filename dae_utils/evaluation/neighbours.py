@@ -7,7 +7,7 @@ question of `probes`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from dae_utils.evaluation.choosing import (
     parts_to_choose_by,
 )
 from dae_utils.evaluation.intervals import Interval
+from dae_utils.neighbours import NeighbourSearch
 from dae_utils.validation import check_count
 
 if TYPE_CHECKING:
@@ -30,41 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["NeighbourProbe", "Retrieval", "nearest_neighbours", "retrieval", "tuned_neighbour_probe"]
 
 N_NEIGHBOURS = (1, 2, 5, 10, 20, 50)
-
-
-class _Distances:
-    """Squared distances to all samples of a database: fast, with a bound on what rounding may have cost.
-
-    |q - p|^2 is taken apart into |q|^2 - 2 q.p + |p|^2, of which the middle is a product of matrices. Far
-    from the origin the three are large and nearly cancel, which costs digits: all of them in float32, and
-    some in float64 even when the mean is removed, as here. faiss and scikit-learn's brute force do the same
-    and leave it at that. Here whatever could be out of order is measured again, by the sum of squared
-    differences.
-    """
-
-    def __init__(self, database: NDArray[np.floating], queries: NDArray[np.floating], block_size: int = 256):
-        self._centre = database.mean(axis=0, dtype=np.float64)
-        self._database = database - self._centre
-        self._squares = np.einsum("ij,ij->i", self._database, self._database)
-        self._queries = queries
-        self._block_size = block_size
-
-    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-        """Yield which queries, their squared distances (queries, n), and by how much these may be wrong."""
-        for start in range(0, len(self._queries), self._block_size):
-            block = slice(start, min(start + self._block_size, len(self._queries)))
-            queries = self._queries[block] - self._centre
-            own = np.einsum("ij,ij->i", queries, queries)
-            squared = self._squares - 2 * queries @ self._database.T + own[:, np.newaxis]
-            # A sum of d products is off by at most d roundings of the largest sum of sizes that can occur.
-            unit = np.finfo(np.float64).eps * (queries.shape[1] + 4)
-            yield block, squared, 2 * unit * (own + self._squares.max())
-
-    def exact(self, query: int, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the squared distances of a query to some samples, as sums of squared differences."""
-        difference = self._database[members] - (self._queries[query] - self._centre)
-        result: NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)
-        return result
 
 
 def nearest_neighbours(database: ArrayLike, queries: ArrayLike, n_neighbours: int = 10) -> NDArray[np.int64]:
@@ -84,15 +50,7 @@ def nearest_neighbours(database: ArrayLike, queries: ArrayLike, n_neighbours: in
     flat = flat_features(database, "database")
     asked = flat_features(queries, "queries", flat.shape[1], "database")
     check_count(n_neighbours, "n_neighbours", most=len(flat))
-    distances = _Distances(flat, asked)
-    nearest = np.empty((len(asked), n_neighbours), np.int64)
-    for block, squared, bounds in distances.blocks():
-        kth = np.partition(squared, n_neighbours - 1, axis=1)[:, n_neighbours - 1]
-        may_belong = squared <= (kth + 2 * bounds)[:, np.newaxis]
-        for row, members in enumerate(map(np.flatnonzero, may_belong)):
-            order = np.argsort(distances.exact(block.start + row, members), kind="stable")
-            nearest[block.start + row] = members[order[:n_neighbours]]
-    return nearest
+    return NeighbourSearch(flat).nearest(asked, n_neighbours)
 
 
 @dataclass(frozen=True)
@@ -237,11 +195,11 @@ def retrieval(
     missing = np.setdiff1d(asked_labels, labels)
     if len(missing):
         raise ValueError(f"class {missing[0]} is asked for, but no sample of the database belongs to it.")
-    distances = _Distances(flat, asked, block_size)
+    search = NeighbourSearch(flat)
     ranks = np.arange(1, len(flat) + 1)
     measured = np.empty((len(asked), 3))
-    for block, squared, bounds in distances.blocks():
-        order = _all_in_order(distances, block.start, squared, bounds)
+    for block, squared, bounds in search.blocks(asked, block_size):
+        order = _all_in_order(search, asked[block], squared, bounds)
         is_right = labels[order] == asked_labels[block, np.newaxis]
         measured[block, 0] = is_right[:, 0]
         measured[block, 1] = is_right[:, :10].mean(axis=1)
@@ -252,14 +210,17 @@ def retrieval(
 
 
 def _all_in_order(
-    distances: _Distances, first: int, squared: NDArray[np.float64], bounds: NDArray[np.float64]
+    search: NeighbourSearch,
+    queries: NDArray[np.floating],
+    squared: NDArray[np.float64],
+    bounds: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Return all samples of the database, the nearest first, for the queries from number `first` on."""
+    """Return all samples of the database, the nearest first, for one of `NeighbourSearch.blocks`."""
     order = np.argsort(squared, axis=1)
     close = np.diff(np.take_along_axis(squared, order, axis=1)) <= 2 * bounds[:, np.newaxis]
     for row in np.flatnonzero(close.any(axis=1)):
         # Neighbours in the order that rounding may have exchanged; in exact distances they find their place.
         doubtful = order[row][np.append(close[row], False) | np.insert(close[row], 0, False)]
-        squared[row, doubtful] = distances.exact(first + int(row), doubtful)
+        squared[row, doubtful] = search.squared_distances(queries[row], doubtful)
         order[row] = np.argsort(squared[row], kind="stable")
     return order

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dae_utils.validation import check_batch, check_count, check_same_shape
 
-__all__ = ["Network", "codes", "encoder_activations", "predict_in_batches", "reconstruct"]
+__all__ = ["Network", "check_model", "codes", "encoder_activations", "predict_in_batches", "reconstruct"]
 
 # A Keras model, or any function from a batch to an array or to a list of arrays.
 Network: TypeAlias = keras.Model | Callable[[NDArray[Any]], Any]
@@ -27,6 +27,16 @@ _RESCALING_LAYERS = (
     keras.layers.Normalization,
     keras.layers.PReLU,
 )
+
+
+def check_model(model: object) -> None:
+    """Raise `TypeError` unless `model` is a Keras model; of a detector, say where its own is."""
+    if not isinstance(model, keras.Model):
+        way_out = " (a fitted detector with a network has it in .network_)"
+        raise TypeError(
+            f"model must be a Keras model, not {type(model).__name__}"
+            f"{way_out if hasattr(model, 'anomaly_score') else ''}."
+        )
 
 
 def predict_in_batches(

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, tostring
 
 import keras
 
+from dae_utils.networks.inner import check_model
 from dae_utils.show.architecture import Block, read_architecture
 from dae_utils.show.layout import PHONE_WIDTH, caption_lines, draw_across, draw_down, shape_words
 from dae_utils.show.phrases import translate
@@ -118,7 +119,9 @@ def network_diagram(model: keras.Model, title: str | None = None) -> NetworkDiag
 
     Raises:
         ValueError: a model whose layers do not know their shapes or their order.
+        TypeError: no Keras model, such as a detector, whose network is its ``network_``.
     """
+    check_model(model)
     return NetworkDiagram(read_architecture(model), None if title is None else translate(title), model.name)
 
 

@@ -146,7 +146,7 @@ def _digest_of_note(note: Mapping[str, Any]) -> str:
 
 def _damaged(path: Path, why: str) -> PublishedNetworkError:
     return PublishedNetworkError(
-        f"the published network in trained/{path.name} is damaged ({why}).\n"
+        f"the published network in {path} is damaged ({why}).\n"
         "Next: restore the file from git, or set DAE_TRAIN=1 to train the network here."
     )
 

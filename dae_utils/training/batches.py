@@ -15,7 +15,15 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FloatArray", "Samples", "check_unit_range", "is_on_disk", "pieces", "rows_of", "rows_of_a_piece"]
+__all__ = [
+    "FloatArray",
+    "TrainingPairs",
+    "check_sigmoid_targets",
+    "is_on_disk",
+    "pieces",
+    "rows_of",
+    "rows_of_a_piece",
+]
 
 FloatArray = NDArray[np.float32]
 
@@ -47,7 +55,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Samples:
+class TrainingPairs:
     """What is trained on or measured: inputs with their targets.
 
     Attributes:
@@ -78,7 +86,7 @@ class Samples:
         """Whether inputs or targets are read from a file."""
         return is_on_disk(self.inputs) or is_on_disk(self.targets)
 
-    def pieces(self, order: NDArray[np.integer], batch_size: int) -> Iterator[Samples]:
+    def pieces(self, order: NDArray[np.integer], batch_size: int) -> Iterator[TrainingPairs]:
         """Yield the samples in an order, in memory, as pieces of whole batches (the last one may have less).
 
         Raises:
@@ -87,11 +95,11 @@ class Samples:
         arrays = (self.inputs, self.targets)
         for inputs, targets in pieces(arrays, order, rows_of_a_piece(arrays, batch_size)):
             if self.targets_in_unit_range and is_on_disk(self.targets):
-                check_unit_range(targets, self.name)
-            yield Samples(inputs, targets)
+                check_sigmoid_targets(targets, self.name)
+            yield TrainingPairs(inputs, targets)
 
 
-def check_unit_range(targets: FloatArray, name: str) -> None:
+def check_sigmoid_targets(targets: FloatArray, name: str) -> None:
     """Raise `ValueError` unless all targets lie in [0, 1], where the outputs of a sigmoid do.
 
     What exceeds the range by the rounding of 32 bits, 1e-6, passes.
@@ -135,7 +143,7 @@ def pieces(
         rows: samples of a piece; the last one may have fewer.
 
     Raises:
-        ValueError: a sample of an array on disk holds NaN or infinite values.
+        ValueError: a sample of an array on disk is not finite as float32.
     """
 
     def read(start: int) -> tuple[FloatArray, ...]:
@@ -158,7 +166,7 @@ def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
     """Return the samples at `indices` as an array in memory; those on disk become float32.
 
     Raises:
-        ValueError: a sample of an array on disk holds NaN or infinite values.
+        ValueError: a sample of an array on disk is not finite as float32.
     """
     if not is_on_disk(array):
         return np.take(array, indices, axis=0)
@@ -172,7 +180,8 @@ def rows_of(array: NDArray[Any], indices: NDArray[np.integer]) -> FloatArray:
                 _forget_pages(array)
     if not np.isfinite(samples).all():
         raise ValueError(
-            f"the array in {array.filename} holds NaN or infinite values: remove or replace them first."
+            f"the array in {array.filename} holds values that are NaN, infinite or too large for float32 "
+            "(3.4e38): remove, replace or scale them first."
         )
     return samples
 

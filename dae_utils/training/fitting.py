@@ -22,14 +22,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
+from dae_utils.networks.inner import check_model
 from dae_utils.profiles import show_progress
-from dae_utils.training.batches import FloatArray, Samples, is_on_disk
+from dae_utils.training.batches import FloatArray, TrainingPairs, is_on_disk
+from dae_utils.training.checks import (
+    check_network,
+    check_pairs,
+    check_settings,
+    check_validation_data,
+)
 from dae_utils.training.engine import engine_for
 from dae_utils.training.history import History
 from dae_utils.training.plain import PlainTrainer
 from dae_utils.training.schedules import learning_rates
 from dae_utils.training.trainer import Loss, Trainer
-from dae_utils.training.validation import check_network, check_samples, check_settings
 
 __all__ = ["fit"]
 
@@ -69,13 +75,14 @@ def fit(
     Args:
         model: any Keras model with one input and one output; its weights are changed in place. After an
             interruption they are what was learnt until then.
-        x: inputs, shape (n, ...), finite numbers; bytes are refused, since images belong in [0, 1]. A memory
-            map, ``numpy.load(path, mmap_mode="r")``, is read a piece of 48 MiB at a time and need not fit in
+        x: inputs, shape (n, ...), finite numbers; integers above 1 (on disk, bytes) are refused where a
+            sample has several, since images belong in [0, 1]. A memory map,
+            ``numpy.load(path, mmap_mode="r")``, is read a piece of 48 MiB at a time and need not fit in
             memory.
         y: targets, shape (n, ...), in [0, 1] where the network ends in a sigmoid. Without them the model is
             trained to return its input: an autoencoder.
-        validation_data: inputs, or a tuple (inputs, targets), whose loss is measured after every epoch. They
-            are never corrupted.
+        validation_data: inputs as one array, or a tuple (inputs, targets), whose loss is measured after every
+            epoch. They are never corrupted.
         epochs: how often every sample is seen, at least 1.
         batch_size: samples a step, at least 1; the last batch of an epoch is smaller where they do not divide
             evenly.
@@ -91,7 +98,8 @@ def fit(
             of the best epoch. Without it the last weights are kept. In a one-cycle schedule most of the gain
             comes at the end, so that patience ends few such trainings; they get the best weights all the
             same.
-        seed: decides the order of the samples and what `corrupt` draws from its generator.
+        seed: a whole number, at least 0; decides the order of the samples and what `corrupt` draws from its
+            generator.
         description: the label of the progress bar.
 
     Returns:
@@ -100,15 +108,16 @@ def fit(
     Raises:
         ValueError: empty, non-finite or mismatched arrays, arrays that do not fit the network, or a setting
             out of range.
+        TypeError: `model` is no Keras model, such as a detector, whose network is its ``network_``.
         FloatingPointError: the training or validation loss became infinite or NaN. With `patience` the model
             then has the weights of its best epoch, if there was one before; otherwise those with which the
             loss was lost, which are of no use.
     """
-    check_settings(epochs, batch_size, learning_rate, patience, validation_data is not None)
-    samples = [check_samples(x, y, "x", "y")]
+    check_model(model)
+    check_settings(epochs, batch_size, learning_rate, patience, seed, validation_data is not None)
+    samples = [check_pairs(x, y, "x", "y")]
     if validation_data is not None:
-        held_x, held_y = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        samples.append(check_samples(held_x, held_y, "x of validation_data", "y of validation_data"))
+        samples.append(check_validation_data(validation_data))
     batch_size = min(batch_size, len(samples[0]))
     n_steps = epochs * math.ceil(len(samples[0]) / batch_size)
     rates = learning_rates(n_steps, learning_rate, schedule)
@@ -130,17 +139,17 @@ def fit(
         return run(engine or PlainTrainer(model, function, rates, batch_size))
 
 
-def _as_seen(samples: Samples, corrupt: Corruption | None) -> Samples:
+def _as_seen(samples: TrainingPairs, corrupt: Corruption | None) -> TrainingPairs:
     """Return samples as a training sees them: corrupted inputs are another array than the targets."""
     if corrupt is None:
         return samples
-    return Samples(samples.inputs[:], samples.targets, samples.targets_in_unit_range, samples.name)
+    return TrainingPairs(samples.inputs[:], samples.targets, samples.targets_in_unit_range, samples.name)
 
 
 def _train(
     trainer: Trainer,
-    samples: Samples,
-    held_out: Samples | None,
+    samples: TrainingPairs,
+    held_out: TrainingPairs | None,
     epochs: int,
     corrupt: Corruption | None,
     patience: int | None,
@@ -173,7 +182,7 @@ def _train(
 
 
 def _train_epoch(
-    trainer: Trainer, samples: Samples, corrupt: Corruption | None, rng: np.random.Generator
+    trainer: Trainer, samples: TrainingPairs, corrupt: Corruption | None, rng: np.random.Generator
 ) -> float:
     """Train on all samples in a new order, corrupted anew, and return their mean loss."""
     order = rng.permutation(len(samples)).astype(np.int32)
@@ -182,7 +191,7 @@ def _train_epoch(
     change = functools.partial(_corrupted, corrupt, rng)
     if is_on_disk(samples.inputs):
         return trainer.train_epoch(samples, order, change)
-    return trainer.train_epoch(Samples(change(samples.inputs), samples.targets), order, None)
+    return trainer.train_epoch(TrainingPairs(change(samples.inputs), samples.targets), order, None)
 
 
 def _corrupted(corrupt: Corruption, rng: np.random.Generator, x: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import FloatArray, Samples
+from dae_utils.training.batches import FloatArray, TrainingPairs
 from dae_utils.training.trainer import Change
 
 __all__ = ["PlainTrainer"]
@@ -42,7 +42,7 @@ class PlainTrainer:
         compiled = keras.backend.backend() == "jax"
         self._steps.compile(optimizer=keras.optimizers.Adam(_RateOfStep(rates)), jit_compile=compiled)
 
-    def train_epoch(self, samples: Samples, order: NDArray[np.integer], change: Change | None) -> float:
+    def train_epoch(self, samples: TrainingPairs, order: NDArray[np.integer], change: Change | None) -> float:
         """Train on all samples in an order and return their mean loss."""
         summed = 0.0
         for piece in samples.pieces(order, self._batch_size):
@@ -53,7 +53,7 @@ class PlainTrainer:
             summed += past.history["mean_loss"][0] * len(piece)
         return summed / len(order)
 
-    def mean_loss(self, samples: Samples) -> float:
+    def mean_loss(self, samples: TrainingPairs) -> float:
         """Return the mean loss of the samples, without training."""
         summed, batch_size = 0.0, max(self._batch_size, _LEAST_BATCH_WITHOUT_TRAINING)
         for piece in samples.pieces(np.arange(len(samples)), batch_size):

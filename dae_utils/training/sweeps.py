@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def sweep(
         function: takes the settings, a dictionary, and the seed; returns numbers by name.
         grid: lists of values by the name of the setting, of which all combinations are tried; or the list of
             the combinations themselves.
-        seeds: every combination is tried with each of them.
-        name: of the sweep; its results are in ``folder/name``, one file a trial.
+        seeds: every combination is tried with each of them; ``range(3)`` for three.
+        name: of the sweep, a plain name without a path; its results are in ``folder/name``, one file a trial.
         folder: where sweeps are kept.
 
     Returns:
@@ -77,10 +78,16 @@ def sweep(
         ``seconds``, and ``error``: None, or the last lines of what went wrong.
 
     Raises:
-        ValueError: no settings, no seed, or a setting with the name of one of those columns.
+        ValueError: no settings, no seed, a setting with the name of one of those columns, or a name that is a
+            path.
+        TypeError: seeds is a number.
         NotDescribableError: a function or setting that can't be told from another, see
             `dae_utils.training.digests`.
     """
+    if isinstance(seeds, Integral):
+        raise TypeError(f"seeds must be the seeds themselves, not {seeds}: say range({seeds}) for so many.")
+    if name in ("", ".", "..") or set(name) & set("/\\"):
+        raise ValueError(f"name must be a plain name, not {name!r}: say where it belongs with folder.")
     combinations = list(ParameterGrid(grid)) if isinstance(grid, Mapping) else [dict(row) for row in grid]
     if not combinations or not len(seeds):
         raise ValueError("a sweep needs at least one combination of settings and one seed.")

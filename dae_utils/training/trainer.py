@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import FloatArray, Samples
+from dae_utils.training.batches import FloatArray, TrainingPairs
 
 __all__ = ["Change", "Loss", "Trainer"]
 
@@ -26,7 +26,7 @@ class Trainer(Protocol):
     It was given the network, its loss, the size of the batches and the learning rate of every step.
     """
 
-    def train_epoch(self, samples: Samples, order: NDArray[np.integer], change: Change | None) -> float:
+    def train_epoch(self, samples: TrainingPairs, order: NDArray[np.integer], change: Change | None) -> float:
         """Train on all samples in an order, batch after batch.
 
         Args:
@@ -39,7 +39,7 @@ class Trainer(Protocol):
             The mean loss of the samples, each measured when its batch came up, without penalties.
         """
 
-    def mean_loss(self, samples: Samples) -> float:
+    def mean_loss(self, samples: TrainingPairs) -> float:
         """Return the mean loss of samples with the weights as they are, without training or penalties."""
 
     def get_weights(self) -> list[FloatArray]:

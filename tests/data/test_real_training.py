@@ -20,8 +20,8 @@ from tools.notebook_code import PROJECT
 
 pytestmark = pytest.mark.data
 
-# From the fourth epoch on the losses of cifar10_pixel tell nothing: plain Keras, started again from weights that
-# differ by one part in ten million, is then .0022 away from itself.
+# From the fourth epoch on the losses of cifar10_pixel tell nothing: plain Keras, started again from weights
+# that differ by one part in ten million, is then .0022 away from itself.
 N_IMAGES, N_HELD_OUT, EPOCHS = 6000, 1000, 3
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that plays the official host of a data set, faults included."""
+"""What several unit tests use: a local HTTP server in the part of a host, faults included, and a network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import keras
 
 Answer = Callable[["Handler"], None]
 
@@ -157,3 +161,28 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DAE_DATA_DIR", str(folder))
     monkeypatch.delenv("DAE_DOWNLOADS", raising=False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def keras_autoencoder() -> keras.Model:
+    """An untrained autoencoder of samples of shape (5, 2), with layers named "encoder" and "decoder"."""
+    # Most unit tests need no Keras, and all of them load this file.
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    encoder = keras.Sequential(
+        [
+            keras.Input((5, 2)),
+            layers.Flatten(),
+            layers.Dense(7, activation="relu", name="hidden"),
+            layers.Dropout(0.5),
+            layers.Dense(3, activation="relu", name="code"),
+        ],
+        name="encoder",
+    )
+    decoder = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(10, activation="sigmoid"), layers.Reshape((5, 2))], name="decoder"
+    )
+    x = keras.Input((5, 2))
+    return keras.Model(x, decoder(encoder(x)))

@@ -63,6 +63,13 @@ def test_a_condition_is_one_truth_value(condition):
         claims.check("something", condition)
 
 
+@pytest.mark.parametrize("condition", [True, np.bool_(False), Interval(0.1, 0.0, 0.2)])
+def test_the_text_comes_first(condition):
+    with pytest.raises(TypeError, match="text first"):
+        claims.check(condition, "the network beats PCA")
+    assert claims.checked() == ()
+
+
 @pytest.mark.parametrize("sentence", ["", "two\nlines"])
 def test_a_sentence_is_one_line(sentence):
     with pytest.raises(ValueError, match="one line"):

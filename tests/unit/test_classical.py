@@ -10,6 +10,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
+from toy_samples import samples
 
 from dae_utils.data.own import TableEncoder
 from dae_utils.detection import (
@@ -23,10 +24,6 @@ from dae_utils.detection import (
 
 # In this file nothing is held out, unless a test says so: references are fitted on the same samples.
 ALL = {"held_out_share": 0}
-
-
-def samples(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, *shape), dtype=np.float32)
 
 
 @pytest.mark.parametrize("n_normal", [300, 5])

@@ -13,6 +13,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
+from toy_samples import samples
 
 from dae_utils.detection import (
     CalibratedSum,
@@ -30,10 +31,6 @@ from dae_utils.networks.inner import encoder_activations
 
 # In this file nothing is held out, unless a test says so: references are fitted on the same samples.
 ALL = {"held_out_share": 0}
-
-
-def samples(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, *shape), dtype=np.float32)
 
 
 class LinearAutoencoder:
@@ -71,26 +68,6 @@ class CurvedAutoencoder:
 
     def __call__(self, x):
         return 1 / (1 + np.exp(-self.encode(x) @ self.third))
-
-
-@pytest.fixture(scope="module")
-def keras_autoencoder() -> keras.Model:
-    keras.utils.set_random_seed(0)
-    encoder = keras.Sequential(
-        [
-            keras.Input((5, 2)),
-            layers.Flatten(),
-            layers.Dense(7, activation="relu", name="hidden"),
-            layers.Dropout(0.5),
-            layers.Dense(3, activation="relu", name="code"),
-        ],
-        name="encoder",
-    )
-    decoder = keras.Sequential(
-        [keras.Input((3,)), layers.Dense(10, activation="sigmoid"), layers.Reshape((5, 2))], name="decoder"
-    )
-    x = keras.Input((5, 2))
-    return keras.Model(x, decoder(encoder(x)))
 
 
 CURVED = CurvedAutoencoder()

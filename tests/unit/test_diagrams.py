@@ -8,9 +8,11 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import keras
+import numpy as np
 import pytest
 from keras import layers, ops
 
+from dae_utils.detection import ReconstructionDetector
 from dae_utils.networks.builders import dense_autoencoder
 from dae_utils.show.diagrams import network_diagram
 
@@ -403,6 +405,14 @@ def test_models_whose_order_is_not_known_are_refused():
         network_diagram(model)
     # In a row no description is needed.
     assert len(network_diagram(row(keras.Input((3,)), Opaque(lambda values: values))).blocks) == 2
+
+
+def test_a_detector_is_refused_with_the_place_of_its_network():
+    network = dense_autoencoder(6, (4,), 2)
+    detector = ReconstructionDetector(network, held_out_share=0).fit(np.zeros((9, 6)))
+    with pytest.raises(TypeError, match=r"ReconstructionDetector.*network_"):
+        network_diagram(detector)
+    assert repr(network_diagram(detector.network_))
 
 
 def test_names_and_titles_are_never_markup():

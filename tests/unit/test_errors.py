@@ -3,12 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from toy_samples import samples
 
 from dae_utils.detection import binary_cross_entropy, cross_entropy_floor, reconstruction_error
-
-
-def samples(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, *shape), dtype=np.float32)
 
 
 def test_reconstruction_error_by_hand():

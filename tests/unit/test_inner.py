@@ -4,34 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from toy_samples import samples
 
 from dae_utils.networks.builders import dense_autoencoder
 from dae_utils.networks.float64 import DenseCopy
 from dae_utils.networks.inner import codes, encoder_activations, predict_in_batches, reconstruct
-
-
-def samples(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, *shape), dtype=np.float32)
-
-
-@pytest.fixture(scope="module")
-def keras_autoencoder() -> keras.Model:
-    keras.utils.set_random_seed(0)
-    encoder = keras.Sequential(
-        [
-            keras.Input((5, 2)),
-            layers.Flatten(),
-            layers.Dense(7, activation="relu", name="hidden"),
-            layers.Dropout(0.5),
-            layers.Dense(3, activation="relu", name="code"),
-        ],
-        name="encoder",
-    )
-    decoder = keras.Sequential(
-        [keras.Input((3,)), layers.Dense(10, activation="sigmoid"), layers.Reshape((5, 2))], name="decoder"
-    )
-    x = keras.Input((5, 2))
-    return keras.Model(x, decoder(encoder(x)))
 
 
 def test_predictions_do_not_depend_on_the_batch_size(keras_autoencoder):

@@ -6,15 +6,12 @@ import keras
 import numpy as np
 import pytest
 from sklearn.utils import check_random_state
+from toy_samples import samples
 
 from dae_utils.networks.builders import autoencoder, dense_autoencoder
 from dae_utils.networks.weights import draw_weights
 
 layers = keras.layers
-
-
-def samples(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, *shape), dtype=np.float32)
 
 
 def dense_layers(model: keras.Model) -> list[tuple[int, int, str]]:

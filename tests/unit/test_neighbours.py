@@ -55,6 +55,11 @@ def test_float32_features_far_from_the_origin_keep_their_neighbours():
 def test_of_equal_samples_the_first_is_the_nearest():
     database = np.repeat(np.random.default_rng(0).normal(size=(4, 3)), 3, axis=0)
     np.testing.assert_array_equal(nearest_neighbours(database, database[[3]], 3), [[3, 4, 5]])
+    # Also where one of the equals is left out, however the search came by them.
+    np.testing.assert_array_equal(nearest_neighbours(database, database[::3], 2)[:, 1] % 3, 1)
+    np.testing.assert_array_equal(
+        nearest_neighbours(np.zeros((500, 40)), np.ones((2, 40)), 3), [[0, 1, 2]] * 2
+    )
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,18 @@ def test_wrong_arguments_are_refused(grid, seeds, message):
         sweep(product, grid, seeds, name="toy")
 
 
+@pytest.mark.parametrize("name", ["../esc", "a/b", "/tmp", "..", ""])
+def test_a_name_is_no_path(name, tmp_path):
+    with pytest.raises(ValueError, match="name must be a plain name"):
+        sweep(product, [{"width": 1}], name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_of_seeds_is_refused_with_the_way_to_say_it():
+    with pytest.raises(TypeError, match=r"seeds .* range\(3\)"):
+        sweep(product, [{"width": 1}], seeds=3, name="toy")
+
+
 SLOW = """
 import os, pathlib, sys, time
 from dae_utils.training.sweeps import sweep

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,15 @@ def notebook_folder(tmp_path, monkeypatch):
 
 
 def train(
-    seed=0, rows=64, activation="relu", optimizer="adam", epochs=3, name=NAME, precision="float32", **named
+    seed=0,
+    rows=64,
+    activation="relu",
+    optimizer="adam",
+    epochs=3,
+    name=NAME,
+    precision="float32",
+    folder=None,
+    **named,
 ):
     """The cells of a small notebook: data, network, training. Returns the network and the history."""
     keras.utils.set_random_seed(seed)
@@ -43,7 +52,7 @@ def train(
         ]
     )
     model.compile(optimizer=optimizer, loss="mse")
-    history = load_or_train(model, name, precision=precision, least_seconds=0).fit(
+    history = load_or_train(model, name, precision=precision, least_seconds=0, folder=folder).fit(
         x, x, epochs=epochs, batch_size=16, verbose=0, **named
     )
     return model, history
@@ -132,6 +141,15 @@ def test_an_unknown_setting_is_refused(monkeypatch):
 
     with pytest.raises(ValueError, match="DAE_TRAIN is 'perhaps'"):
         train()
+
+
+def test_where_nothing_is_loaded_data_of_any_kind_are_trained_on(monkeypatch, capsys):
+    monkeypatch.setenv("DAE_TRAIN", "1")
+
+    with open(os.devnull) as file:
+        train(callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: file)])
+
+    assert capsys.readouterr().out == ""
 
 
 def test_a_quick_run_neither_loads_nor_stores(published, monkeypatch, capsys):
@@ -277,6 +295,17 @@ def test_weights_of_another_network_are_refused(published, monkeypatch):
 
     with pytest.raises(PublishedNetworkError, match=r"do not fit the network(.|\n)*DAE_TRAIN=1"):
         train()
+
+
+def test_an_error_names_the_folder_that_the_network_is_in(notebook_folder, monkeypatch):
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    train(folder=notebook_folder / "elsewhere")
+    monkeypatch.delenv("DAE_TRAIN")
+    weights = notebook_folder / "elsewhere" / f"{NAME}.npz"
+    weights.write_bytes(b"")
+
+    with pytest.raises(PublishedNetworkError, match=re.escape(str(weights))):
+        train(folder=notebook_folder / "elsewhere")
 
 
 def test_a_weight_too_large_for_half_precision_is_refused():

@@ -8,12 +8,14 @@ import inspect
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
 from dae_utils import training
+from dae_utils.detection import ReconstructionDetector
 from dae_utils.training import History, learning_rates
 from dae_utils.training.engine import cache
 
@@ -641,13 +643,17 @@ GOOD = np.ones((4, 2), np.float32)
     [
         (np.where(np.eye(2) > 0, np.nan, 1), {}, "^x holds NaN or infinite"),
         (np.full((2, 2), np.inf), {}, "^x holds NaN or infinite"),
-        (np.full((2, 2), 1e300), {}, "^x holds NaN or infinite"),
-        (np.empty((0, 2)), {}, r"^x must be numbers of shape \(n, \.\.\.\) with n > 0, got float64 \(0, 2\)"),
-        (np.empty((2, 0)), {}, "^x must be numbers"),
-        (np.ones(4), {}, "^x must be numbers"),
-        (np.full((4, 2), "a"), {}, "^x must be numbers"),
-        (np.ones((4, 2), complex), {}, "^x must be numbers"),
-        (np.ones((4, 2), np.uint8), {}, "^x holds bytes .* divide by 255"),
+        (np.full((2, 2), -1e300), {}, r"^x .* 1e\+300, too large for float32"),
+        (np.empty((0, 2)), {}, r"^x is empty \(shape \(0, 2\)\)"),
+        (np.empty((2, 0)), {}, "^x is empty"),
+        (np.ones(4), {}, r"^x has shape \(4,\)"),
+        (np.full((4, 2), "a"), {}, "^x must hold real numbers"),
+        (np.ones((4, 2), complex), {}, "^x must hold real numbers"),
+        (scipy.sparse.csr_matrix(GOOD), {}, r"^x is a sparse matrix.*\.toarray\(\)"),
+        (np.full((4, 2), 2, np.uint8), {}, "^x holds whole numbers .* divide by 255"),
+        (np.full((4, 2), 2, np.int64), {}, "^x holds whole numbers .* divide by 255"),
+        (GOOD, {"y": np.full((4, 2), 255)}, "^y holds whole numbers .* divide by 255"),
+        (GOOD, {"y": np.ones(4)}, r"^y has shape \(4,\).* y\[:, np\.newaxis\]"),
         (GOOD, {"y": np.full((4, 2), np.nan)}, "^y holds NaN"),
         (GOOD, {"y": np.ones((3, 2))}, "x has 4 samples, but y has 3"),
         (GOOD, {"validation_data": np.full((4, 2), np.nan)}, "^x of validation_data holds NaN"),
@@ -656,6 +662,8 @@ GOOD = np.ones((4, 2), np.float32)
             {"validation_data": (GOOD, GOOD[:1])},
             "^x of validation_data has 4 samples, but y .* has 1",
         ),
+        (GOOD, {"validation_data": [GOOD, GOOD]}, r"^validation_data is a list.*\(inputs, targets\)"),
+        (GOOD, {"validation_data": (GOOD, GOOD, np.ones(4))}, "^validation_data has 3 parts.*sample weights"),
         ([[1.0], [1.0, 2.0]], {}, "^x: the rows differ in length"),
         (np.ones((4, 3)), {}, r"^the network takes samples of shape \(2,\), but x holds .* shape \(3,\)"),
         (np.ones((4, 2, 1)), {}, r"^the network takes samples of shape \(2,\)"),
@@ -681,6 +689,8 @@ GOOD = np.ones((4, 2), np.float32)
         (GOOD, {"batch_size": 0}, "^batch_size must be a whole number at least 1, not 0"),
         (GOOD, {"patience": 2}, "patience needs validation data"),
         (GOOD, {"patience": 0, "validation_data": GOOD}, "^patience must be a whole number at least 1"),
+        (GOOD, {"seed": -1}, "^seed must be a whole number at least 0, not -1"),
+        (GOOD, {"seed": 1.5}, "^seed must be a whole number at least 0, not 1.5"),
         (GOOD, {"schedule": "step"}, "unknown schedule 'step'"),
         (GOOD, {"learning_rate": 0.0}, "^learning_rate must be positive and finite, not 0.0: try"),
         (GOOD, {"learning_rate": -1}, "^learning_rate must be positive and finite, not -1: try"),
@@ -694,6 +704,21 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_changes(x, options
         fit(model, x, **{"epochs": 1, **options})
     assert len(str(caught.value).splitlines()) <= 3
     np.testing.assert_array_equal(model.get_weights()[0], np.eye(2))
+
+
+def test_a_detector_is_refused_with_the_place_of_its_network():
+    detector = ReconstructionDetector(identity(2), held_out_share=0).fit(draw(20, 2))
+    with pytest.raises(TypeError, match=r"ReconstructionDetector.*network_"):
+        fit(detector, GOOD, epochs=1)
+    with pytest.raises(TypeError, match="model must be a Keras model, not str"):
+        fit("network", GOOD, epochs=1)
+
+
+def test_whole_numbers_that_are_no_pixels_are_taken():
+    classes = np.array([[0], [2], [1], [2]], np.uint8)
+    history = fit(linear(np.ones((2, 3))), GOOD, classes, epochs=1, loss="sparse_categorical_crossentropy")
+    assert np.isfinite(history.loss).all()
+    assert fit(identity(2), np.eye(2, dtype=np.uint8), epochs=1, learning_rate=STANDSTILL).loss == [0]
 
 
 SIGMOIDS = {

@@ -29,7 +29,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import Samples
+from dae_utils.training.batches import TrainingPairs
 from dae_utils.training.trainer import Loss, Trainer
 
 __all__ = ["engine_for"]
@@ -47,7 +47,7 @@ _SETTINGS = ("auto", "plain", "loop", "long")
 
 @contextmanager
 def engine_for(
-    model: keras.Model, loss: Loss, samples: Samples, rates: NDArray[np.float32], batch_size: int
+    model: keras.Model, loss: Loss, samples: TrainingPairs, rates: NDArray[np.float32], batch_size: int
 ) -> Iterator[Trainer | None]:
     """Give what trains a model with the engine, for one training; None where Keras alone is to train it.
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import FloatArray, Samples
+from dae_utils.training.batches import FloatArray, TrainingPairs
 from dae_utils.training.engine.adam import BETA_1
 from dae_utils.training.trainer import Change
 
@@ -54,7 +54,7 @@ class CompiledLoop:
         if model is not self._model:
             model.set_weights(self._model.get_weights())
 
-    def first_step(self, samples: Samples, start: int) -> tuple[float, list[FloatArray]]:
+    def first_step(self, samples: TrainingPairs, start: int) -> tuple[float, list[FloatArray]]:
         """Return the loss of the batch that begins at `start`, and its gradients."""
         order = np.roll(np.arange(len(samples), dtype=np.int32), -start)
         before = [tf.identity(variable.value) for variable in self._model.variables]
@@ -70,18 +70,18 @@ class CompiledLoop:
             self._forget_steps()
         return summed / self._batch_size, gradients
 
-    def train_epoch(self, samples: Samples, order: NDArray[np.integer], change: Change | None) -> float:
+    def train_epoch(self, samples: TrainingPairs, order: NDArray[np.integer], change: Change | None) -> float:
         """Train on all samples in an order and return their mean loss."""
         if not samples.are_on_disk:
             return self._train(samples, order) / len(order)
         summed = 0.0
         for piece in samples.pieces(order, self._batch_size):
-            seen = piece if change is None else Samples(change(piece.inputs), piece.targets)
+            seen = piece if change is None else TrainingPairs(change(piece.inputs), piece.targets)
             self._tensors.clear()
             summed += self._train(seen, np.arange(len(seen)))
         return summed / len(order)
 
-    def mean_loss(self, samples: Samples) -> float:
+    def mean_loss(self, samples: TrainingPairs) -> float:
         """Return the mean loss of the samples, without training."""
         summed = 0.0
         pieces = (
@@ -110,7 +110,7 @@ class CompiledLoop:
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
 
-    def _train(self, samples: Samples, order: NDArray[np.integer]) -> float:
+    def _train(self, samples: TrainingPairs, order: NDArray[np.integer]) -> float:
         """Train on samples in memory in an order; return the sum of their losses."""
         n_full, n_rest = divmod(len(samples), self._batch_size)
         n_steps = n_full + (n_rest > 0)
@@ -120,7 +120,7 @@ class CompiledLoop:
 
     def _run(
         self,
-        samples: Samples,
+        samples: TrainingPairs,
         order: NDArray[np.integer],
         rates: NDArray[np.float32],
         n_full: int,
@@ -140,7 +140,7 @@ class CompiledLoop:
         arguments = (inputs, targets, tf.constant(order, tf.int32), tf.constant(rates))
         return float(self._programs[key](*arguments, tf.constant(n_full), tf.constant(with_rest)))
 
-    def _as_tensors(self, samples: Samples, role: str = "") -> tuple[tf.Tensor, tf.Tensor]:
+    def _as_tensors(self, samples: TrainingPairs, role: str = "") -> tuple[tf.Tensor, tf.Tensor]:
         """Return inputs and targets as tensors, which stay until another array comes in their place."""
         inputs = self._as_tensor(role + "inputs", samples.inputs)
         return inputs, inputs if samples.are_one_array else self._as_tensor(role + "targets", samples.targets)

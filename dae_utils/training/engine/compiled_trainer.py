@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import FloatArray, Samples
+from dae_utils.training.batches import FloatArray, TrainingPairs
 from dae_utils.training.trainer import Trainer
 
 __all__ = ["CompiledTrainer"]
@@ -20,7 +20,7 @@ class CompiledTrainer(Trainer, Protocol):
     def start(self, model: keras.Model, rates: NDArray[np.float32]) -> None:
         """Take the weights of a model and forget all else, for a training with these learning rates."""
 
-    def first_step(self, samples: Samples, start: int) -> tuple[float, list[FloatArray]]:
+    def first_step(self, samples: TrainingPairs, start: int) -> tuple[float, list[FloatArray]]:
         """Return the loss of one batch and its gradients, as a step finds them, and change nothing.
 
         The batch is that of the samples, which are in memory, from number `start` on.

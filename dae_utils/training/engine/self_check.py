@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import FloatArray, Samples, rows_of_a_piece
+from dae_utils.training.batches import FloatArray, TrainingPairs, rows_of_a_piece
 from dae_utils.training.engine import cache
 from dae_utils.training.engine.choice import TESTED_VERSIONS, Form, compiled, form_for, is_tested_version
 from dae_utils.training.engine.compiled_trainer import CompiledTrainer
@@ -46,7 +46,7 @@ _TINY = 1e-12
 def checked_trainer(
     model: keras.Model,
     loss: Loss,
-    samples: Samples,
+    samples: TrainingPairs,
     rates: NDArray[np.float32],
     batch_size: int,
     setting: str,
@@ -96,7 +96,7 @@ def _key(model: keras.Model, loss: Loss, form: Form, batch_size: int) -> cache.K
 def _started(
     model: keras.Model,
     loss: Loss,
-    samples: Samples,
+    samples: TrainingPairs,
     rates: NDArray[np.float32],
     batch_size: int,
     form: Form,
@@ -115,7 +115,7 @@ def _started(
     return trainer, _difference(trainer, model, loss, trial, batch_size)
 
 
-def _in_memory(samples: Samples, batch_size: int, form: Form) -> Samples:
+def _in_memory(samples: TrainingPairs, batch_size: int, form: Form) -> TrainingPairs:
     """Return the samples, or as many of those on disk as a trainer needs to look at the first batches."""
     if not samples.are_on_disk:
         return samples
@@ -127,7 +127,7 @@ def _in_memory(samples: Samples, batch_size: int, form: Form) -> Samples:
 
 
 def _difference(
-    trainer: CompiledTrainer, model: keras.Model, loss: Loss, samples: Samples, batch_size: int
+    trainer: CompiledTrainer, model: keras.Model, loss: Loss, samples: TrainingPairs, batch_size: int
 ) -> str:
     """Return in words how a trainer's step differs from that of Keras on every batch tried, else nothing."""
     problem = ""

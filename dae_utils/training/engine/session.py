@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from dae_utils.training.batches import FloatArray, Samples
+from dae_utils.training.batches import FloatArray, TrainingPairs
 from dae_utils.training.engine.adam import BETA_1, State
 from dae_utils.training.engine.fused import FusedNetwork
 from dae_utils.training.engine.fused_loop import MOST_PARTS, FusedLoop, n_cores
@@ -46,7 +46,7 @@ class FusedTrainer:
         for variable, weight in zip(model.trainable_variables, self.get_weights(), strict=True):
             variable.assign(weight)
 
-    def first_step(self, samples: Samples, start: int) -> tuple[float, list[FloatArray]]:
+    def first_step(self, samples: TrainingPairs, start: int) -> tuple[float, list[FloatArray]]:
         """Return the loss of the batch that begins at `start`, and its gradients."""
         inputs = samples.inputs[start : start + self._batch_size]
         targets = inputs if samples.are_one_array else samples.targets[start : start + self._batch_size]
@@ -54,7 +54,7 @@ class FusedTrainer:
         summed, state = program.train(self._state, 0, inputs, targets, np.zeros(1, np.float32))
         return summed / self._batch_size, [average / (1 - BETA_1) for average in state[1]]
 
-    def train_epoch(self, samples: Samples, order: NDArray[np.integer], change: Change | None) -> float:
+    def train_epoch(self, samples: TrainingPairs, order: NDArray[np.integer], change: Change | None) -> float:
         """Train on all samples in an order and return their mean loss."""
         summed = 0.0
         for piece in samples.pieces(order, self._batch_size):
@@ -66,7 +66,7 @@ class FusedTrainer:
             self._n_done += len(rates)
         return summed / len(order)
 
-    def mean_loss(self, samples: Samples) -> float:
+    def mean_loss(self, samples: TrainingPairs) -> float:
         """Return the mean loss of the samples, without training."""
         summed = 0.0
         for piece in samples.pieces(np.arange(len(samples)), self._batch_size):

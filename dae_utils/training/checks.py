@@ -1,6 +1,6 @@
 """What `fit` refuses: arrays, networks and settings that cannot be trained. Nothing here trains.
 
-Every refusal is a `ValueError` of one line that names the argument and the way out.
+Every refusal is an error of one line that names the argument and the way out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike, NDArray
 
-from dae_utils.training.batches import FloatArray, Samples, check_unit_range, is_on_disk
+from dae_utils.training.batches import FloatArray, TrainingPairs, check_sigmoid_targets, is_on_disk
 from dae_utils.training.trainer import Loss
-from dae_utils.validation import check_count
+from dae_utils.validation import check_batch, check_count, check_numbers
 
-__all__ = ["check_network", "check_samples", "check_settings", "ends_in_sigmoid"]
+__all__ = [
+    "check_network",
+    "check_pairs",
+    "check_settings",
+    "check_validation_data",
+    "ends_in_sigmoid",
+]
 
 # They move values or copy them, so that what was in [0, 1] stays there.
 _MOVING_LAYERS = (
@@ -37,11 +43,17 @@ _MOVING_LAYERS = (
 
 
 def check_settings(
-    epochs: int, batch_size: int, learning_rate: float, patience: int | None, has_validation: bool
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    patience: int | None,
+    seed: int,
+    has_validation: bool,
 ) -> None:
     """Raise `ValueError` unless the settings of a training are numbers in their range."""
     check_count(epochs, "epochs")
     check_count(batch_size, "batch_size")
+    check_count(seed, "seed", least=0)
     if not 0 < learning_rate < math.inf:
         raise ValueError(
             f"learning_rate must be positive and finite, not {learning_rate}: try 5e-3, the default."
@@ -52,8 +64,8 @@ def check_settings(
             raise ValueError("patience needs validation data: pass validation_data, or leave patience out.")
 
 
-def check_samples(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -> Samples:
-    """Return inputs and targets as `Samples` of float32, or as they are where they lie on disk.
+def check_pairs(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -> TrainingPairs:
+    """Return inputs and targets as `TrainingPairs` of float32, or as they are where they lie on disk.
 
     Args:
         x: inputs, shape (n, ...).
@@ -62,36 +74,73 @@ def check_samples(x: ArrayLike, y: ArrayLike | None, x_name: str, y_name: str) -
         y_name: what the targets are called in an error.
 
     Raises:
-        ValueError: no numbers, empty, bytes, NaN or infinite in memory, or not one target for every input.
+        ValueError: no numbers, empty, no axis of samples, unscaled pixels, not finite as float32 in memory,
+            or not one target for every input.
     """
-    inputs = _numbers(x, x_name)
-    targets = inputs if y is None else _numbers(y, y_name)
+    inputs = _float32_unless_on_disk(x, x_name)
+    targets = inputs if y is None else _float32_unless_on_disk(y, y_name)
     if len(inputs) != len(targets):
         raise ValueError(f"{x_name} has {len(inputs)} samples, but {y_name} has {len(targets)}.")
-    return Samples(inputs, targets, name=x_name if y is None else y_name, inputs_name=x_name)
+    return TrainingPairs(inputs, targets, name=x_name if y is None else y_name, inputs_name=x_name)
 
 
-def _numbers(values: ArrayLike, name: str) -> FloatArray:
-    try:
-        array: NDArray[Any] = values if is_on_disk(values) else np.asarray(values)
-    except ValueError:  # NumPy refuses ragged lists
-        raise ValueError(f"{name}: the rows differ in length; pad or cut them to one shape first.") from None
-    if array.dtype.kind not in "fiub" or array.ndim < 2 or array.size == 0:
+def check_validation_data(data: ArrayLike | tuple[ArrayLike, ArrayLike | None]) -> TrainingPairs:
+    """Return validation data, inputs or a tuple (inputs, targets), as `check_pairs` does.
+
+    Raises:
+        ValueError: a list, which may mean either; a tuple of another length; or as for `check_pairs`.
+    """
+    if isinstance(data, list):
         raise ValueError(
-            f"{name} must be numbers of shape (n, ...) with n > 0, got {array.dtype} {array.shape}."
+            "validation_data is a list: give one array of inputs, or a tuple (inputs, targets) of two arrays."
         )
-    if array.dtype == np.uint8:
-        raise ValueError(f"{name} holds bytes (0 to 255): divide by 255 to bring it to [0, 1] first.")
-    if is_on_disk(array):
-        return array  # what is read of it is looked at when it is read
+    if isinstance(data, tuple) and len(data) != 2:
+        raise ValueError(
+            f"validation_data has {len(data)} parts: give (inputs, targets) only, since fit takes no sample "
+            "weights and every sample counts the same."
+        )
+    x, y = data if isinstance(data, tuple) else (data, None)
+    return check_pairs(x, y, "x of validation_data", "y of validation_data")
+
+
+def _float32_unless_on_disk(values: ArrayLike, name: str) -> FloatArray:
+    """Return values as float32; those on disk as they are, since they are checked when they are read."""
+    given = check_numbers(values, name)
+    if given.ndim < 2:
+        raise ValueError(
+            f"{name} has shape {given.shape}, but shape (n, ...) is needed: for one number a sample "
+            "write y[:, np.newaxis], and x[np.newaxis] for a single sample."
+        )
+    _check_not_pixels(given, name, is_on_disk(values))
+    if is_on_disk(values):
+        return values
+    finite = check_batch(given, name)
     with np.errstate(over="ignore"):  # too large for 32 bits becomes infinite, which is refused next
-        array = array.astype(np.float32, copy=False)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinite values: remove or replace them before training.")
+        array: FloatArray = finite.astype(np.float32, copy=False)
+    if array is not finite and not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} holds values up to {np.abs(finite).max():.3g}, too large for float32 (3.4e38), in which "
+            "networks compute: scale them down before training."
+        )
     return array
 
 
-def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Samples]:
+def _check_not_pixels(array: NDArray[Any], name: str, on_disk: bool) -> None:
+    """Raise `ValueError` for whole numbers that are pixels by their type; a single one is a class or a count.
+
+    What lies on disk is not looked at here, so that of it only bytes are known to be pixels.
+    """
+    if array.dtype.kind not in "iu" or array[0].size == 1:
+        return
+    are_pixels = array.dtype == np.uint8 if on_disk else array.max() > 1
+    if are_pixels:
+        raise ValueError(
+            f"{name} holds whole numbers ({array.dtype}): if these are pixels, divide by 255 to bring them "
+            "to [0, 1]; else give them as float32."
+        )
+
+
+def check_network(model: keras.Model, loss: Loss, *samples: TrainingPairs) -> list[TrainingPairs]:
     """Return samples that fit a network and its loss; a network that is not built yet is built.
 
     Args:
@@ -123,7 +172,7 @@ def check_network(model: keras.Model, loss: Loss, *samples: Samples) -> list[Sam
         return list(samples)
     for pair in samples:
         if not is_on_disk(pair.targets):
-            check_unit_range(pair.targets, pair.name)
+            check_sigmoid_targets(pair.targets, pair.name)
     return [dataclasses.replace(pair, targets_in_unit_range=True) for pair in samples]
 
 
@@ -147,7 +196,7 @@ def _compares_value_for_value(loss: Loss) -> bool:
     return known and not name.startswith(("sparse", "ctc"))
 
 
-def _check_input_shape(model: keras.Model, samples: Samples) -> None:
+def _check_input_shape(model: keras.Model, samples: TrainingPairs) -> None:
     wanted = getattr(model, "input_shape", None) if model.built else None
     given = samples.inputs.shape[1:]
     if isinstance(wanted, tuple) and not _fits(given, wanted[1:]):
@@ -158,7 +207,7 @@ def _check_input_shape(model: keras.Model, samples: Samples) -> None:
         )
 
 
-def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...]:
+def _output_shape(model: keras.Model, samples: TrainingPairs) -> tuple[int | None, ...]:
     """Return the shape of one output, which a network that does not know it tells by way of one sample."""
     known = getattr(model, "output_shape", None) if model.built else None
     if isinstance(known, tuple):
@@ -173,7 +222,7 @@ def _output_shape(model: keras.Model, samples: Samples) -> tuple[int | None, ...
     return tuple(outputs.shape[1:])
 
 
-def _check_target_shape(output_shape: tuple[int | None, ...], samples: Samples) -> None:
+def _check_target_shape(output_shape: tuple[int | None, ...], samples: TrainingPairs) -> None:
     given = samples.targets.shape[1:]
     if not _fits(given, output_shape):
         own = f"the targets, which are {samples.inputs_name} itself,"
