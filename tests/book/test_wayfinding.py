@@ -82,6 +82,7 @@ def test_names_links_and_formulas_stay_as_they_are(child):
     [
         nodes.container("", classes=["cell_output"]),
         nodes.admonition("", classes=["exercise"]),
+        nodes.container("", classes=["predict-answers"]),
         nodes.entry(""),
         nodes.legend(""),
     ],
