@@ -11,12 +11,19 @@ from nbformat import NotebookNode
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
+# The folder of the studies, inside that of the notebooks and inside that of their results.
+STUDIES = "studies"
 PUBLISHED_PROFILE = "full"
 
 
 def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
     """Return the chapters' notebooks in the order of their numbers."""
     return sorted(folder.glob("*.ipynb"))
+
+
+def is_study(path: Path) -> bool:
+    """Tell whether the notebook at a path is a study and not a chapter."""
+    return path.parent.name == STUDIES
 
 
 def read_notebook(path: Path) -> NotebookNode:
