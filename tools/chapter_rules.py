@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools.check_prose import without_code
-from tools.notebook_code import code_cells, is_study
+from tools.notebook_code import STUDIES, code_cells, find_chapters, is_study, read_notebook
 
 # Take a notebook off this list when it is rewritten.
 NOT_YET_REWRITTEN = (
@@ -129,11 +129,24 @@ def _questions(path: Path, notebook: NotebookNode) -> list[str]:
     return [f"it asks for {count} predictions, wanted are {fewest} to {MOST_QUESTIONS} `predict` boxes"]
 
 
+def _named_by_its_chapter(path: Path, notebook: NotebookNode) -> list[str]:
+    """Find studies that no reader of their chapter would hear of; chapters not yet rewritten know of none."""
+    if not is_study(path):
+        return []
+    chapters = [other for other in find_chapters(path.parent.parent) if other.stem[:3] == path.stem[:3]]
+    if not chapters:
+        return [f"there is no chapter {path.stem[:2]} that it could be a study of"]
+    texts = (cell.source for cell in read_notebook(chapters[0]).cells if cell.cell_type == "markdown")
+    named = any(re.search(rf"{{doc}}`[^`]*{STUDIES}/{path.stem}[>`]", text) for text in texts)
+    return [] if named or not is_rewritten(chapters[0]) else [f"{chapters[0].stem} has no {{doc}} link to it"]
+
+
 RULES: dict[str, Callable[[Path, NotebookNode], list[str]]] = {
     "lines are short": _short_lines,
     "bookkeeping is hidden": _hidden_bookkeeping,
     "it has the size of a lesson": _size,
     "the reader predicts first": _questions,
+    "a study is named by its chapter": _named_by_its_chapter,
 }
 
 

@@ -27,6 +27,7 @@ from tools.notebook_code import (
     code_digest,
     find_notebooks,
     live_digest,
+    other_results_files,
     read_notebook,
     results_digest,
     results_file,
@@ -192,6 +193,17 @@ def _results(path: Path, notebook: NotebookNode) -> list[str]:
     ]
 
 
+def _unique_results(path: Path, notebook: NotebookNode) -> list[str]:
+    # A number is asked for by its key alone, so two of one name would be a number that depends on the order.
+    file = results_file(path)
+    keys = set(json.loads(file.read_text(encoding="utf-8"))) if not _results(path, notebook) else set()
+    return [
+        f"results/{file.name}: {key} is the key of a result in {other.name} too"
+        for other in other_results_files(file)
+        for key in sorted(keys & set(json.loads(other.read_text(encoding="utf-8"))))
+    ]
+
+
 def _live(path: Path, notebook: NotebookNode) -> list[str]:
     if notebook.metadata.get("dae", {}).get("live_digest") == live_digest(path):
         return []
@@ -280,6 +292,7 @@ CHECKS: dict[str, Check] = {
     "the run is recorded": _record,
     "versions are those of the lock": _versions,
     "results are written": _results,
+    "keys of results are unique": _of_rewritten(_unique_results),
     "networks for the pages are those of the run": _live,
     "published networks are those of the run": _trained,
     **{name: _of_rewritten(rule) for name, rule in RULES.items()},

@@ -20,8 +20,8 @@ from tools.notebook_code import PROJECT
 
 pytestmark = pytest.mark.data
 
-# From the fourth epoch on the losses of cifar10_pixel tell nothing: plain Keras, started again from weights that
-# differ by one part in ten million, is then .0022 away from itself.
+# From the fourth epoch on the losses of cifar10_pixel tell nothing: plain Keras, started again from weights
+# that differ by one part in ten million, is then .0022 away from itself.
 N_IMAGES, N_HELD_OUT, EPOCHS = 6000, 1000, 3
 
 
@@ -57,6 +57,7 @@ def test_the_first_epochs_on_cifar10_have_the_losses_of_plain_keras(name):
     np.testing.assert_allclose(ours.validation_loss, validation_losses, rtol=0, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_on_a_tiny_size(tmp_path):
     command = [sys.executable, "-m", "tools.bench", "--tiny", "--folder", str(tmp_path)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

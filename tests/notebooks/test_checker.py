@@ -19,7 +19,10 @@ from tools.check_notebooks import (
 from tools.notebook_code import (
     PROJECT,
     code_digest,
+    find_chapters,
+    find_notebooks,
     live_digest,
+    name_of,
     read_notebook,
     results_digest,
     results_file,
@@ -368,6 +371,34 @@ def test_results_that_were_edited_by_hand_are_found(tmp_path):
     results_file(path).write_text(json.dumps(better))
 
     assert any("not what the notebook's run wrote" in fault for fault in problems(path))
+
+
+@pytest.mark.parametrize("place", ["02_other.json", "studies/01_other.json"])
+def test_a_key_that_stands_in_another_file_is_found(tmp_path, place):
+    path = write(tmp_path, a_good_notebook())
+    other = tmp_path / "results" / place
+    other.parent.mkdir(exist_ok=True)
+    other.write_text(json.dumps({"other.auroc": RESULTS["toy.auroc"]}))
+    assert problems(path) == []
+
+    other.write_text(json.dumps({"toy.auroc": RESULTS["toy.auroc"]}))
+
+    (fault,) = problems(path)
+    assert f"toy.auroc is the key of a result in {other.name} too" in fault
+
+
+def test_a_study_has_its_results_inside_those_of_the_chapters(tmp_path):
+    (tmp_path / "results" / "studies").mkdir(parents=True)
+    (tmp_path / "studies").mkdir()
+    study = tmp_path / "studies" / "01_toy.ipynb"
+
+    assert results_file(study) == tmp_path / "results" / "studies" / "01_toy.json"
+    assert [fault for fault in CHECKS["results are written"](study, a_good_notebook()) if "missing" in fault]
+    chapter = write(tmp_path, a_good_notebook())
+    nbformat.write(a_good_notebook(), study)
+    assert find_notebooks(tmp_path) == [chapter, study]
+    assert find_chapters(tmp_path) == [chapter]
+    assert [name_of(path) for path in (chapter, study)] == ["01_toy", "studies/01_toy"]
 
 
 def test_live_files_that_no_run_wrote_are_found(tmp_path):
