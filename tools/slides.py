@@ -93,7 +93,7 @@ def plain(text: str, values: dict[str, str], titles: dict[str, str] | None = Non
             return f"“{(titles or {}).get(name, name.replace('_', ' '))}”"
         return content
 
-    text = re.sub(r"^```\{.*?^```\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^(`{3,}|:{3,})\{.*?^\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^\([\w-]+\)=\s*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\{([\w:-]+)\}`([^`]+)`", role, text)
     text = re.sub(r"\$\$\s*\([\w-]+\)", "$$", text)

@@ -17,6 +17,7 @@ from page_checks import PROJECT
 sys.path.insert(0, str(PROJECT / "book" / "_ext"))
 
 import glossary_links
+import own_numbers
 import wayfinding
 
 from tools.notebook_code import find_chapters
@@ -232,6 +233,14 @@ def test_a_study_belongs_to_the_chapter_of_its_number():
     assert wayfinding.chapter_of("notebooks/01_b", chapters) is None
 
 
+def test_figures_of_a_page_without_a_number_begin_with_1():
+    numbers = {"figure": {"fig-b": (9,), "fig-a": (8,)}, "table": {"tab-c": (2, 1)}}
+
+    own_numbers.renumber(numbers)
+
+    assert numbers == {"figure": {"fig-b": (2,), "fig-a": (1,)}, "table": {"tab-c": (2, 1)}}
+
+
 # ---- The built book ----
 
 
@@ -248,7 +257,7 @@ def test_every_chapter_says_how_long_it_takes_and_has_its_recipe(pages):
     assert len(chapters(pages)) == len(find_chapters())
     for name, page in chapters(pages).items():
         line = page.soup.select_one("article .chapter-times").get_text()
-        assert re.search(r"To read: about \d+ min · to run: \d+ (?:min|h)", line), (name, line)
+        assert re.search(r"To read: about \d+ min · to run: [\d.]+ (?:s|min|h)", line), (name, line)
         headings = [heading.get_text().rstrip("#") for heading in page.soup.select("article h2")]
         recipe = PROJECT / "book" / "recipes" / f"{name.partition('/')[2][:2]}.md"
         assert ("On your own data" in headings) == recipe.is_file(), name

@@ -277,6 +277,16 @@ def test_an_unknown_name_is_refused_with_the_known_ones(monkeypatch, capsys):
     assert "no notebook '02_toy'. There are: 01_toy" in capsys.readouterr().err
 
 
+def test_a_study_is_found_by_its_name_alone_and_with_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
+    (tmp_path / "studies").mkdir()
+    study = tmp_path / "studies" / "01_toy.ipynb"
+    study.write_text("{}")
+
+    for name in ("01_toy", "01_toy.ipynb", "studies/01_toy", str(study)):
+        assert execute.chosen_notebooks([name]) == [study]
+
+
 def test_no_notebook_at_all_is_a_failure(monkeypatch, capsys):
     monkeypatch.setattr(execute, "find_notebooks", list)
 
