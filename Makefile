@@ -6,7 +6,7 @@
 .DELETE_ON_ERROR:
 # Nothing here gains from -j: the slow steps use all cores by themselves, and two of them share the built book.
 .NOTPARALLEL:
-.PHONY: help book pdf epub zip test lab execute verify bench serve browser lock clean \
+.PHONY: help book pdf epub zip test test-all lab execute verify bench serve browser lock clean \
     coursework grade slides test-grading test-release
 
 # A virtual environment holds its own path: in a copied or moved checkout it has to be made again.
@@ -36,6 +36,10 @@ zip: book ## pack the built book, to read it offline
 
 test: browser ## check everything: code, data, notebooks, the built book, its pages in a browser
 	@.venv/bin/python -m tools.run_tests $(STEPS)
+
+test-all: browser .venv-grading/ready ## the same, the studies, the tests that take minutes, and the grading (slow)
+	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
+	@.venv/bin/python -m tools.run_tests --all
 
 lab: .venv/ready ## open the notebooks in JupyterLab
 	.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

@@ -44,20 +44,27 @@ class Result:
     profile: str
 
 
+def _default_folder(profile: Profile) -> Path:
+    # A study runs in a folder inside that of the chapters; its results stand in one inside theirs.
+    studies = Path.cwd().name == "studies"
+    chapters = Path("..") if studies else Path()
+    folder = chapters / ("results" if profile.name == "full" else "../_build/quick_results")
+    return folder / "studies" if studies else folder
+
+
 class Results:
     """The headline numbers of one chapter.
 
     Args:
         name: the notebook's name without its ending, such as "01_mnist_anomaly_detection".
-        profile: a run in the full profile writes ``results/NAME.json`` beside the notebook; a quick run must
-            not touch what is published and writes below ``_build`` instead.
+        profile: a run in the full profile writes ``results/NAME.json`` in the folder of the chapters, a study
+            ``results/studies/NAME.json``; a quick run must not touch what is published and writes below
+            ``_build`` instead.
         folder: where to write instead.
     """
 
     def __init__(self, name: str, profile: Profile, folder: str | os.PathLike[str] | None = None):
-        if folder is None:
-            folder = "results" if profile.name == "full" else os.path.join("..", "_build", "quick_results")
-        self.path = Path(folder) / f"{name}.json"
+        self.path = Path(_default_folder(profile) if folder is None else folder) / f"{name}.json"
         self.profile = profile
         self.entries: dict[str, Result] = {}
 

@@ -14,8 +14,15 @@ import pytest
 import yaml
 
 from tools import check_prose
+from tools.chapter_rules import (
+    MOST_CELLS,
+    MOST_LINES,
+    MOST_WORDS,
+    MOST_WORDS_OF_A_STUDY,
+    is_rewritten,
+)
 from tools.check_prose import Prose, against_the_rules, misspelt, without_code
-from tools.notebook_code import PROJECT, find_notebooks, read_notebook
+from tools.notebook_code import PROJECT, find_chapters, find_notebooks, read_notebook
 
 ADDRESS = re.compile(r"https?://[^\s\"'`<>|\\]+")
 DOI = re.compile(r"10\.\d{4,9}/\S+")
@@ -30,8 +37,9 @@ def sources() -> dict[str, str]:
     """Return all that readers are shown as text: pages, guides, and the prose of the notebooks."""
     texts = {path.relative_to(PROJECT).as_posix(): path.read_text(encoding="utf-8") for path in pages()}
     for path in find_notebooks():
+        name = path.relative_to(PROJECT).as_posix()
         cells = (cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown")
-        texts[f"notebooks/{path.name}"] = "\n\n".join(cells)
+        texts[name] = "\n\n".join(cells)
     return texts
 
 
@@ -323,13 +331,23 @@ def test_the_guide_for_contributors_names_what_there_is():
         assert (PROJECT / path).is_file(), path
 
 
+def test_the_guide_names_the_limits_that_are_checked():
+    guide = " ".join(read("CONTRIBUTING.md").split())
+
+    chapter = f"{MOST_CELLS} visible code cells, {MOST_LINES} visible lines of code and {MOST_WORDS} words"
+    assert chapter in guide
+    assert f"A study has at most {MOST_WORDS_OF_A_STUDY} words" in guide
+
+
 def test_the_template_of_a_chapter_is_that_of_the_chapters():
     last = ["Summary", "Common mistakes", "Exercises", "Further reading"]
-    for path in find_notebooks():
+    for path in find_chapters():
         cells = [cell.source for cell in read_notebook(path).cells if cell.cell_type == "markdown"]
         headings = [
             found[1] for cell in cells for found in re.finditer(r"^## (.*)$", cell, flags=re.MULTILINE)
         ]
         assert headings[-4:] == last, path.name
+        if is_rewritten(path):
+            continue
         for words in ("What you will be able to do", "What you need", "How long it takes"):
             assert words in cells[0], f"{path.name}: {words}"

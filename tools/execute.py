@@ -36,11 +36,13 @@ from tools.check_notebooks import is_current
 from tools.notebook_code import (
     NOTEBOOKS,
     PUBLISHED_PROFILE,
+    STUDIES,
     code_cells,
     code_digest,
     find_notebooks,
     live_digest,
     live_files,
+    name_of,
     read_notebook,
     results_digest,
     results_file,
@@ -376,10 +378,12 @@ def chosen_notebooks(names: list[str]) -> list[Path]:
     """
     paths = []
     for name in names:
-        candidates = (Path(name), NOTEBOOKS / name, NOTEBOOKS / f"{name}.ipynb")
+        candidates = [Path(name)]
+        for folder in (NOTEBOOKS, NOTEBOOKS / STUDIES):
+            candidates += [folder / name, folder / f"{name}.ipynb"]
         found = next((path for path in candidates if path.is_file()), None)
         if found is None:
-            known = ", ".join(path.stem for path in find_notebooks())
+            known = ", ".join(map(name_of, find_notebooks()))
             raise FileNotFoundError(f"There is no notebook {name!r}. There are: {known or 'none'}")
         paths.append(found)
     paths = paths or find_notebooks()

@@ -11,12 +11,34 @@ from nbformat import NotebookNode
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
+# The folder of the studies, inside that of the notebooks and inside that of their results.
+STUDIES = "studies"
 PUBLISHED_PROFILE = "full"
 
 
-def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+def find_chapters(folder: Path = NOTEBOOKS) -> list[Path]:
     """Return the chapters' notebooks in the order of their numbers."""
     return sorted(folder.glob("*.ipynb"))
+
+
+def find_studies(folder: Path = NOTEBOOKS) -> list[Path]:
+    """Return the studies' notebooks in the order of their numbers, which are those of their chapters."""
+    return sorted((folder / STUDIES).glob("*.ipynb"))
+
+
+def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+    """Return the chapters' notebooks, then the studies'."""
+    return find_chapters(folder) + find_studies(folder)
+
+
+def name_of(path: Path) -> str:
+    """Return what commands and pages call a notebook: ``01_topic``, or ``studies/01_topic`` for a study."""
+    return f"{STUDIES}/{path.stem}" if is_study(path) else path.stem
+
+
+def is_study(path: Path) -> bool:
+    """Tell whether the notebook at a path is a study and not a chapter."""
+    return path.parent.name == STUDIES
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -51,7 +73,15 @@ def code_digest(notebook: NotebookNode) -> str:
 
 def results_file(path: Path) -> Path:
     """Return where the notebook at a path writes its headline numbers."""
+    if is_study(path):
+        return path.parent.parent / "results" / STUDIES / f"{path.stem}.json"
     return path.parent / "results" / f"{path.stem}.json"
+
+
+def other_results_files(file: Path) -> list[Path]:
+    """Return the files of results beside one, of chapters and of studies."""
+    top = file.parent.parent if file.parent.name == STUDIES else file.parent
+    return sorted(other for other in top.rglob("*.json") if other != file)
 
 
 def results_digest(file: Path) -> str | None:
@@ -74,7 +104,7 @@ def live_digest(path: Path) -> str | None:
 
 def trained_files(path: Path) -> list[Path]:
     """Return the files of the networks that the notebook at a path has published, by name."""
-    folder = (path.parent.parent if path.parent.name == "studies" else path.parent) / "trained"
+    folder = (path.parent.parent if is_study(path) else path.parent) / "trained"
     return sorted(file for ending in ("npz", "json") for file in folder.glob(f"{path.stem}.*.{ending}"))
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.notebook_code import NOTEBOOKS, PROJECT, find_notebooks
+from tools.notebook_code import NOTEBOOKS, PROJECT, STUDIES, find_notebooks, is_study
 
 TIMES = PROJECT / "book" / "quick_times.json"
 
@@ -38,7 +38,9 @@ def seconds_to_run(notebook: Path) -> float:
     }
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / NOTEBOOKS.name
-        copy.mkdir()
+        # A study reads and writes beside its folder, so its folder keeps its name.
+        copy = copy / STUDIES if is_study(notebook) else copy
+        copy.mkdir(parents=True)
         shutil.copy(notebook, copy)
         started = time.perf_counter()
         subprocess.run(

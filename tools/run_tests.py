@@ -1,6 +1,7 @@
 """Runs every check of the project, one step after the other, and says at the end which failed.
 
-``python -m tools.run_tests [STEP ...]``. A step that fails does not keep the later ones from running.
+``python -m tools.run_tests [--all] [STEP ...]``: without a step, those of `make test`. A step that fails does
+not keep the later ones from running.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.notebook_code import PROJECT
+from tools.notebook_code import PROJECT, find_chapters, find_notebooks, find_studies
 
 LOWEST_COVERAGE = 95
 _COVERAGE_FILE = PROJECT / "_build" / "coverage.json"
@@ -41,10 +42,23 @@ def lint() -> bool:
     checked = [
         _python("ruff", "check", "."),
         _python("ruff", "format", "--check", "."),
+        *(_python("ruff", "format", "--check", *named) for named in notebooks_by_width()),
         _python("tools.check_prose"),
         _python("mypy"),
     ]
     return all(checked)
+
+
+def notebooks_by_width() -> list[list[str]]:
+    """Return what to tell ruff of the notebooks: those of the first edition, and the narrower new ones."""
+    # Not at the top: this module is also read for its settings alone, by every test.
+    from tools.chapter_rules import LONGEST_LINE, is_rewritten
+
+    found = find_notebooks()
+    old = [str(path) for path in found if not is_rewritten(path)]
+    new = [str(path) for path in found if is_rewritten(path)]
+    # Without the name of a file, ruff would take the whole folder.
+    return ([old] if old else []) + ([[f"--line-length={LONGEST_LINE}", *new]] if new else [])
 
 
 def unit() -> bool:
@@ -54,7 +68,7 @@ def unit() -> bool:
         "pytest",
         "tests/unit",
         "-m",
-        "not data",
+        "not data and not slow",
         "--numprocesses=2",
         "--cov=dae_utils",
         "--cov-report=term",
@@ -76,15 +90,24 @@ def _enough_branches(file: Path) -> bool:
 
 def data() -> bool:
     """The real data sets are what they should be."""
-    return _python("pytest", "tests", "-m", "data")
+    return _python("pytest", "tests", "-m", "data and not slow")
 
 
 def notebooks() -> bool:
-    """Every notebook runs from top to bottom in the quick profile on real data."""
-    # The coursework's notebooks hold answers and checks, and are run by tests of their own.
-    return _python(
-        "pytest", "--nbval-lax", "--nbval-current-env", "notebooks", "--ignore=notebooks/assignments"
-    )
+    """Every chapter runs from top to bottom in the quick profile on real data."""
+    return _run_in_quick(find_chapters())
+
+
+def studies() -> bool:
+    """Every study runs from top to bottom in the quick profile on real data."""
+    found = find_studies()
+    if not found:
+        print("There are no studies.")
+    return not found or _run_in_quick(found)
+
+
+def _run_in_quick(paths: list[Path]) -> bool:
+    return _python("pytest", "--nbval-lax", "--nbval-current-env", *map(str, paths))
 
 
 def project() -> bool:
@@ -96,7 +119,12 @@ def project() -> bool:
         "tests/test_project.py",
         "tests/test_text.py",
     )
-    return _python("pytest", *places, "-m", "not grading")
+    return _python("pytest", *places, "-m", "not grading and not slow")
+
+
+def slow() -> bool:
+    """The tests pass that take minutes."""
+    return _python("pytest", "tests", "-m", "slow and not grading")
 
 
 def grading() -> bool:
@@ -119,7 +147,7 @@ def book() -> bool:
 
 def pages() -> bool:
     """The built pages work in a browser."""
-    return _python("pytest", "tests/book")
+    return _python("pytest", "tests/book", "-m", "not slow")
 
 
 def editions() -> bool:
@@ -138,15 +166,20 @@ def editions() -> bool:
 STEPS: dict[str, Callable[[], bool]] = {
     step.__name__: step for step in (lint, unit, data, notebooks, project, book, pages, editions)
 }
-# They need the teacher's environment, which `make test-grading` sees to.
-ALL_STEPS = STEPS | {"grading": grading, "release": release}
+# These take long. The last two need the teacher's environment, which `make test-grading` sees to.
+ALL_STEPS = STEPS | {"studies": studies, "slow": slow, "grading": grading, "release": release}
+# What `release` looks at is part of `grading`.
+EVERYTHING = [name for name in ALL_STEPS if name != "release"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the named steps, or all, and return 0 when all of them passed."""
+    """Run the named steps, or the usual ones, or all, and return 0 when all of them passed."""
     parser = argparse.ArgumentParser(prog="python -m tools.run_tests", description=__doc__)
-    parser.add_argument("step", nargs="*", help=f"any of: {', '.join(ALL_STEPS)} (default: all but grading)")
-    names = parser.parse_args(arguments).step or list(STEPS)
+    usual = ", ".join(STEPS)
+    parser.add_argument("step", nargs="*", help=f"any of: {', '.join(ALL_STEPS)} (default: {usual})")
+    parser.add_argument("--all", action="store_true", help="all steps, also those that take long")
+    options = parser.parse_args(arguments)
+    names = options.step or (EVERYTHING if options.all else list(STEPS))
     unknown = [name for name in names if name not in ALL_STEPS]
     if unknown:
         parser.error(f"no step {unknown[0]!r}: there are {', '.join(ALL_STEPS)}")

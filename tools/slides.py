@@ -22,7 +22,7 @@ from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from tools.notebook_code import NOTEBOOKS, PROJECT, find_notebooks
+from tools.notebook_code import NOTEBOOKS, PROJECT, find_chapters, find_notebooks
 
 SLIDES = PROJECT / "_build" / "slides"
 _SKIPPED = ("Exercises", "Further reading", "Quiz")
@@ -93,7 +93,7 @@ def plain(text: str, values: dict[str, str], titles: dict[str, str] | None = Non
             return f"“{(titles or {}).get(name, name.replace('_', ' '))}”"
         return content
 
-    text = re.sub(r"^```\{.*?^```\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^(`{3,}|:{3,})\{.*?^\1\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^\([\w-]+\)=\s*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\{([\w:-]+)\}`([^`]+)`", role, text)
     text = re.sub(r"\$\$\s*\([\w-]+\)", "$$", text)
@@ -110,11 +110,15 @@ def _figures(cell: NotebookNode, values: dict[str, str]) -> list[str]:
     words = plain(about.get("image", {}).get("alt", caption), values)
     found = []
     for output in cell.get("outputs", []):
-        image = output.get("data", {}).get("image/png")
-        if image and not output.get("metadata", {}).get("scrapbook"):
-            data = "".join(image).replace("\n", "")
+        shown = output.get("data", {})
+        kind = next((kind for kind in ("image/png", "image/svg+xml") if kind in shown), None)
+        if kind and not output.get("metadata", {}).get("scrapbook"):
+            data = "".join(shown[kind])
+            if kind == "image/svg+xml":
+                data = base64.b64encode(data.encode()).decode()
+            data = data.replace("\n", "")
             base64.b64decode(data, validate=True)
-            source = f"data:image/png;base64,{data}"
+            source = f"data:{kind};base64,{data}"
             found.append(
                 f'<figure><img src="{source}" alt="{escape(words)}">'
                 f"<figcaption>\n\n{caption}\n\n</figcaption></figure>"
@@ -231,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("notebook", nargs="*", help="default: all chapters")
     parser.add_argument("--to", type=Path, default=SLIDES)
     options = parser.parse_args(arguments)
-    paths = [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in options.notebook] or find_notebooks()
+    paths = [NOTEBOOKS / f"{Path(name).stem}.ipynb" for name in options.notebook] or find_chapters()
     try:
         for page in build(paths, options.to):
             print(page)

@@ -22,8 +22,10 @@ from pathlib import Path
 from tools.execute import RunFailedError, chosen_notebooks, installed_versions, run_notebook
 from tools.notebook_code import (
     PROJECT,
+    STUDIES,
     code_digest,
     find_notebooks,
+    is_study,
     read_notebook,
     results_digest,
     results_file,
@@ -71,7 +73,7 @@ def verify(path: Path, scratch: Path) -> list[Comparison]:
     """
     shutil.rmtree(scratch, ignore_errors=True)
     # A study looks for networks beside its folder, so its folder keeps its name.
-    folder = scratch / "studies" if path.parent.name == "studies" else scratch
+    folder = scratch / STUDIES if is_study(path) else scratch
     folder.mkdir(parents=True)
     trained = scratch / "trained"
     trained.mkdir()

@@ -342,7 +342,8 @@ def newest_source(project: Path) -> float:
         "_toc.yml",
         "book/**/*",
         "notebooks/*.ipynb",
-        "notebooks/results/*.json",
+        "notebooks/studies/*.ipynb",
+        "notebooks/results/**/*.json",
         "dae_utils/**/*.py",
     )
     times = [

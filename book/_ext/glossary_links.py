@@ -54,6 +54,8 @@ NOT_INSIDE_CLASSES = {
     "toggle",
     "chapter-times",
     "concept-list",
+    "predict-answers",
+    "predict-question",
     "result",
 }
 _CITATION = re.compile(r"\s+([.,;:])")

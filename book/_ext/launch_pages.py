@@ -63,7 +63,10 @@ def repository(url: str | None, branch: str | None) -> tuple[str, str] | None:
 
 
 def colab_address(url: str, branch: str, name: str) -> str | None:
-    """Return where Colab opens the notebook `name`, or None: it reads from GitHub only."""
+    """Return where Colab opens the notebook `name`, or None: it reads from GitHub only.
+
+    A name is ``01_topic``, or ``studies/01_topic`` for a study.
+    """
     if urlsplit(url).hostname not in ("github.com", "www.github.com"):
         return None
     place = urlsplit(url).path.strip("/")
@@ -103,20 +106,26 @@ def with_first_cell(notebook: dict[str, Any], url: str, branch: str, *, outputs:
     return notebook | {"cells": cells}
 
 
+def chapters_and_studies(folder: Path) -> list[Path]:
+    """Return the notebooks in a folder of chapters and in that of their studies inside it."""
+    return sorted(folder.glob("*.ipynb")) + sorted((folder / "studies").glob("*.ipynb"))
+
+
 def write_for_colab(project: Path, url: str, branch: str) -> list[str]:
     """Write the notebooks for Colab, and return the names of those that were missing or out of date."""
     folder = project / COLAB_FOLDER
     folder.mkdir(exist_ok=True)
     changed = []
-    for path in sorted((project / "notebooks").glob("*.ipynb")):
+    for path in chapters_and_studies(project / "notebooks"):
         notebook = with_first_cell(json.loads(path.read_text(encoding="utf-8")), url, branch, outputs=False)
         # What the run recorded belongs to the outputs, which are left out.
         notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k != "dae"}
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-        target = folder / path.name
+        target = folder / path.relative_to(project / "notebooks")
+        target.parent.mkdir(exist_ok=True)
         if not target.is_file() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
-            changed.append(path.name)
+            changed.append(target.relative_to(folder).as_posix())
     return changed
 
 
@@ -138,7 +147,7 @@ def add_buttons(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Add the buttons for Colab and Binder to a chapter, and say what the others do."""
-    name = pagename.rsplit("/", 1)[-1]
+    name = pagename.removeprefix("notebooks/")
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
             if button.get("label") == "download-pdf-button":
@@ -180,7 +189,7 @@ def add_first_cells(app: Sphinx, failure: Exception | None) -> None:
     where = None if failure or app.builder.name != "html" else _repository(app)
     if not where:
         return
-    for path in sorted((Path(app.outdir) / "_sources" / "notebooks").glob("*.ipynb")):
+    for path in chapters_and_studies(Path(app.outdir) / "_sources" / "notebooks"):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if notebook["cells"][0].get("id") != "install-what-is-missing":
             notebook = with_first_cell(notebook, *where, outputs=True)

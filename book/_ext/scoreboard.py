@@ -57,7 +57,7 @@ class Contest:
 
 
 def contests(published: Iterable[Mapping[str, Any]], results: Results) -> list[Contest]:
-    """Put together what was published and what we have; `results` maps the stem of each file to its entries.
+    """Put together what was published and what we have; `results` maps the name of each file to its entries.
 
     Raises:
         ValueError: a comparison names a result that no chapter has written, or an unknown word.
@@ -370,10 +370,14 @@ def all_results_text(results: Results, titles: Mapping[str, str]) -> str:
 
 
 def read_results(top: Path) -> dict[str, dict[str, Any]]:
-    """Return what the chapters wrote, by the stem of the file; the benchmark has a page of its own."""
+    """Return what the chapters and studies wrote, by the name of the notebook, such as ``studies/01_topic``.
+
+    The benchmark has a page of its own.
+    """
+    folder = top / "notebooks" / "results"
     return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((top / "notebooks" / "results").glob("*.json"))
+        path.relative_to(folder).with_suffix("").as_posix(): json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.rglob("*.json"))
         if path.stem != "bench"
     }
 
@@ -393,8 +397,11 @@ class _Board(GeneratedTables):
         return Path(self.env.srcdir)
 
     def seconds(self) -> dict[str, float | None]:
-        """Return how long each chapter's published run took, by the stem of its notebook."""
-        return {Path(name).name: run_metadata(path).get("seconds") for name, path in self.notebooks().items()}
+        """Return how long each published run took, by the name of its notebook."""
+        return {
+            name.removeprefix("notebooks/"): run_metadata(path).get("seconds")
+            for name, path in self.notebooks().items()
+        }
 
 
 class Verdict(_Board):

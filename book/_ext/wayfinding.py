@@ -5,7 +5,7 @@ Everything is worked out from `book/wayfinding.yml`, the notebooks and the resul
 - the role ``{result}`KEY``` puts a headline number of a published run into the text;
 - the directive `concept-map` draws what builds on what, each concept a link to the section that introduces
   it;
-- each chapter says at its top how long it takes to read and to run;
+- each chapter says at its top how long it takes to read and to run, and each study which chapter it is of;
 - the links to the previous and the next page say in one line what is there;
 - each chapter gets the recipe from `book/recipes` before its section "Further reading";
 - sections are entered in the index.
@@ -65,7 +65,7 @@ def warn(text: str, location: Any = None) -> None:
 
 def published_number(folder: Path, key: str) -> float | None:
     """Return the value of the result `key` in the results files in `folder`, or None."""
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(folder.rglob("*.json")):
         entry = json.loads(file.read_text(encoding="utf-8")).get(key)
         if entry is not None:
             return entry["value"]
@@ -132,6 +132,36 @@ def add_times(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     section = title.parent
     box = nodes.container("", nodes.paragraph("", line), classes=["chapter-times"])
     section.insert(section.index(title) + 1, box)
+
+
+# ---- Studies ----
+
+
+def chapter_of(docname: str, documents: Iterable[str]) -> str | None:
+    """Return the chapter, among `documents`, whose number a study has; None for a page that is no study."""
+    study = re.fullmatch(r"notebooks/studies/(\d\d)_\w+", docname)
+    if study is None:
+        return None
+    return next((name for name in sorted(documents) if name.startswith(f"notebooks/{study[1]}_")), None)
+
+
+def name_chapter(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Say at the top of a study which chapter it belongs to, with a link; LaTeX has all pages in one tree."""
+    parts = {docname: doctree} | {part["docname"]: part for part in doctree.findall(addnodes.start_of_file)}
+    for name, part in parts.items():
+        title = next(iter(part.findall(nodes.title)), None)
+        if not name.startswith("notebooks/studies/") or title is None:
+            continue
+        chapter = chapter_of(name, app.env.found_docs)
+        if chapter is None:
+            logger.warning("there is no chapter of this study's number", location=name, type="wayfinding")
+            continue
+        number_of_chapter = int(Path(chapter).name[:2])
+        link = nodes.reference("", app.env.titles[chapter].astext(), internal=True)
+        link["refuri"] = app.builder.get_relative_uri(docname, chapter)
+        words = nodes.Text(f"A study of chapter {number_of_chapter}, ")
+        line = nodes.paragraph("", "", words, link, nodes.Text("."), classes=["study-of"])
+        title.parent.insert(title.parent.index(title) + 1, line)
 
 
 # ---- Teasers ----
@@ -417,8 +447,9 @@ def with_recipe(notebook: str, recipe: str) -> str:
 
 def add_recipe(app: Sphinx, docname: str, source: list[str]) -> None:
     """Add the recipe of a chapter, `book/recipes/NN.md`, to its source."""
-    recipe = Path(app.srcdir) / "book" / "recipes" / f"{Path(docname).name[:2]}.md"
-    if not docname.startswith("notebooks/") or not recipe.is_file():
+    chapter = re.fullmatch(r"notebooks/(\d\d)_\w+", docname)
+    recipe = Path(app.srcdir) / "book" / "recipes" / f"{chapter[1] if chapter else ''}.md"
+    if not recipe.is_file():
         return
     app.env.note_dependency(str(recipe))
     try:
@@ -437,5 +468,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-check-consistency", check_teasers)
     app.connect("doctree-resolved", draw_concept_maps)
     app.connect("doctree-resolved", add_times, priority=950)
+    # Later, so that it comes to stand before the times.
+    app.connect("doctree-resolved", name_chapter, priority=955)
     app.connect("html-page-context", add_teasers, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -23,3 +23,19 @@
   document.addEventListener("toggle", soon, true);
   document.addEventListener("click", soon);
 })();
+
+/* One button at the top of a chapter hides its code, for a reader who wants to follow the argument first. */
+(() => {
+  const article = document.querySelector("article.bd-article");
+  // Solutions are unfolded one by one, and many are nothing but code: they keep it.
+  if (!article?.querySelector(".cell_input:not(.solution *)")) return;
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "code-switch" });
+  const show = (hidden) => {
+    article.classList.toggle("without-code", hidden);
+    button.setAttribute("aria-pressed", hidden);
+    button.textContent = hidden ? "Show code" : "Hide code";
+  };
+  button.addEventListener("click", () => show(button.getAttribute("aria-pressed") === "false"));
+  show(false);
+  (article.querySelector(".chapter-times") ?? article.querySelector("h1")).after(button);
+})();

@@ -311,19 +311,6 @@ def complaints(visits: Iterable[Visit]) -> list[str]:
     return [complaint for visit in visits for complaint in visit.complaints()]
 
 
-def first_paint(browser: Browser, address: str, slower: int = 4) -> float:
-    """Return the milliseconds until the page at `address` shows something, on a slower processor."""
-    context = browser.new_context(viewport=DESKTOP)
-    try:
-        page = context.new_page()
-        context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
-        page.goto(address, wait_until="commit")
-        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
-        return page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    finally:
-        context.close()
-
-
 def transfer(browser: Browser, address: str) -> Counter:
     """Return the bytes that came for a page with all its figures, by the address of the file."""
     sizes, names = Counter(), {}

@@ -6,6 +6,7 @@ at once and so that the checks themselves can be tested on pages that are wrong 
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ SOURCES = (
     "_toc.yml",
     "book/**/*",
     "notebooks/*.ipynb",
-    "notebooks/results/*.json",
+    "notebooks/studies/*.ipynb",
+    "notebooks/results/**/*.json",
     "notebooks/live/*.js",
     "dae_utils/*.py",
 )
@@ -43,6 +45,14 @@ LOADED_LINKS = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-
 STYLE_SOURCE = re.compile(r"(?:@import\s+(?:url\()?|url\()\s*[\"']?([^\"')\s]+)", re.IGNORECASE)
 ROLE_LEFT_OVER = re.compile(r"\{[a-z:]+\}[`\"]|\bglue:|\?\?|\[\?\]")
 FILE_NAME = re.compile(r"^\S+\.(?:png|svg|jpe?g|gif|webp)$|^[0-9a-f]{32,}$", re.IGNORECASE)
+
+
+# Lines within each page write into what this one of Sphinx defines.
+MAY_BLOCK = {"documentation_options.js"}
+# The settings of the theme and of MathJax are short enough to read.
+LONGEST_INLINE_SCRIPT = 500
+# The largest page was 75 kB when this was written, chapter 6 in its first edition: a third more.
+LARGEST_PAGE = 100_000
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,25 @@ def form(page: Page) -> list[str]:
         f"{page.name}: the id {name!r} stands {count} times" for name, count in ids.items() if count > 1
     ]
     return complaints
+
+
+def blocking_scripts(page: Page) -> list[str]:
+    """Complain about scripts that a browser has to fetch, or to run at length, before it shows anything."""
+    complaints = []
+    for script in page.soup.head.find_all("script"):
+        source, length = script.get("src", "").split("?")[0], len(script.get_text())
+        waits = script.has_attr("defer") or script.has_attr("async") or script.get("type") == "module"
+        if source and not waits and source.rsplit("/", 1)[-1] not in MAY_BLOCK:
+            complaints.append(f"{page.name}: the page waits for {source}")
+        elif not source and length > LONGEST_INLINE_SCRIPT:
+            complaints.append(f"{page.name}: a script in its head is {length} characters long")
+    return complaints
+
+
+def weight(page: Page) -> list[str]:
+    """Complain about a page that is large without its figures, as a server sends it."""
+    size = len(gzip.compress(page.path.read_bytes(), 6))
+    return [f"{page.name}: {size} bytes of packed HTML"] if size > LARGEST_PAGE else []
 
 
 def emptiness(page: Page, least: int = 200) -> list[str]:

@@ -227,6 +227,18 @@ def test_notebooks_for_colab_begin_with_what_installs_the_library(tmp_path):
     assert notebook["cells"][1]["outputs"] == [{}]
 
 
+def test_studies_go_to_colab_and_binder_as_well(tmp_path):
+    small_project(tmp_path)
+    studies = tmp_path / "notebooks" / "studies"
+    studies.mkdir()
+    (studies / "01_s.ipynb").write_bytes((tmp_path / "notebooks" / "01_x.ipynb").read_bytes())
+    where = ("https://github.com/someone/book", "main")
+    assert launch_pages.write_for_colab(tmp_path, *where) == ["01_x.ipynb", "studies/01_s.ipynb"]
+    assert (tmp_path / "colab" / "studies" / "01_s.ipynb").is_file()
+    assert launch_pages.colab_address(*where, "studies/01_s").endswith("/main/colab/studies/01_s.ipynb")
+    assert launch_pages.binder_address(*where, "studies/01_s").endswith("tree/notebooks/studies/01_s.ipynb")
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_the_first_cell_installs_what_is_missing_and_only_then(monkeypatch, there):
     import importlib.util

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from page_checks import PROJECT, what_is_wrong_with_the_build
 
+from tools.notebook_code import find_notebooks, name_of
+
 HEAD = '<!DOCTYPE html><html lang="en"><head><title>t</title></head><body><article><h1>A page</h1>'
 
 
@@ -41,8 +43,16 @@ def test_every_page_of_the_table_of_contents_is_built(pages):
 
 def test_every_notebook_is_in_the_table_of_contents():
     documents = toc_documents(yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8")))
-    notebooks = [path.stem for path in (PROJECT / "notebooks").glob("*.ipynb")]
-    none(f"{stem}: not in _toc.yml" for stem in notebooks if f"notebooks/{stem}" not in documents)
+    notebooks = map(name_of, find_notebooks())
+    none(f"{name}: not in _toc.yml" for name in notebooks if f"notebooks/{name}" not in documents)
+
+
+def test_the_numbered_chapters_are_one_part_and_keep_their_numbers():
+    toc = yaml.safe_load((PROJECT / "_toc.yml").read_text(encoding="utf-8"))
+    (numbered,) = [part for part in toc["parts"] if part.get("numbered")]
+    numbers = [int(Path(entry["file"]).name[:2]) for entry in numbered["chapters"]]
+    # A chapter 0 would take the number 1 from the first: it stands in a part of its own.
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_links_inside_the_book_lead_somewhere(pages):
@@ -63,6 +73,16 @@ def test_no_error_and_no_unresolved_reference_is_shown(pages):
 
 def test_every_page_is_well_formed(pages):
     none(checks.every(checks.form, pages))
+
+
+def test_no_page_waits_for_a_script(pages):
+    # The search begins while its page is read.
+    others = {name: page for name, page in pages.items() if name != "search.html"}
+    none(checks.every(checks.blocking_scripts, others))
+
+
+def test_no_page_is_heavy(pages):
+    none(checks.every(checks.weight, pages))
 
 
 def test_no_page_is_empty(pages):
@@ -182,6 +202,38 @@ def test_an_error_in_the_page_is_found(tmp_path, fault):
 )
 def test_a_malformed_page_is_found(tmp_path, page):
     assert len(checks.form(built(tmp_path, page=page)["page.html"])) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '<script src="_static/ours.js?v=1"></script>',
+        "<script>" + "x = 1;" * 100 + "</script>",
+    ],
+)
+def test_a_script_that_holds_up_the_page_is_found(tmp_path, script):
+    page = built(tmp_path, page=HEAD.replace("</head>", script + "</head>"))["page.html"]
+    assert len(checks.blocking_scripts(page)) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '<script defer src="_static/ours.js?v=1"></script>',
+        '<script async src="_static/ours.js"></script>',
+        '<script src="../_static/documentation_options.js?v=1"></script>',
+        "<script>x = 1</script>",
+    ],
+)
+def test_a_script_that_waits_is_none(tmp_path, script):
+    page = built(tmp_path, page=HEAD.replace("</head>", script + "</head>"))["page.html"]
+    assert checks.blocking_scripts(page) == []
+
+
+def test_a_heavy_page_is_found(tmp_path):
+    noise = "".join(f"{number * 7919 % 1_000_003:x} " for number in range(60_000))
+    assert len(checks.weight(built(tmp_path, page=HEAD + noise)["page.html"])) == 1
+    assert checks.weight(built(tmp_path, page=HEAD + "word " * 60_000)["page.html"]) == []
 
 
 def test_an_empty_page_is_found(tmp_path):

@@ -17,7 +17,10 @@ from page_checks import PROJECT
 sys.path.insert(0, str(PROJECT / "book" / "_ext"))
 
 import glossary_links
+import own_numbers
 import wayfinding
+
+from tools.notebook_code import find_chapters
 
 WORDS = {
     "code": ("term-code", "The few numbers."),
@@ -82,6 +85,7 @@ def test_names_links_and_formulas_stay_as_they_are(child):
     [
         nodes.container("", classes=["cell_output"]),
         nodes.admonition("", classes=["exercise"]),
+        nodes.container("", classes=["predict-answers"]),
         nodes.entry(""),
         nodes.legend(""),
     ],
@@ -130,8 +134,11 @@ def test_a_meaning_is_cut_between_sentences():
 def test_a_published_number_is_found_in_any_file(tmp_path):
     (tmp_path / "01_a.json").write_text(json.dumps({"a.b": {"value": 0.5}}))
     (tmp_path / "02_b.json").write_text(json.dumps({"c.d": {"value": 0.25}}))
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "01_s.json").write_text(json.dumps({"e.f": {"value": 2.0}}))
 
     assert wayfinding.published_number(tmp_path, "c.d") == 0.25
+    assert wayfinding.published_number(tmp_path, "e.f") == 2.0
     assert wayfinding.published_number(tmp_path, "c.e") is None
 
 
@@ -217,6 +224,23 @@ def test_a_recipe_stands_before_the_further_reading():
         wayfinding.with_recipe(json.dumps({"cells": cells[:1]}), "x")
 
 
+def test_a_study_belongs_to_the_chapter_of_its_number():
+    chapters = ["notebooks/00_a", "notebooks/01_b", "notebooks/studies/01_s", "book/index"]
+
+    assert wayfinding.chapter_of("notebooks/studies/01_s", chapters) == "notebooks/01_b"
+    assert wayfinding.chapter_of("notebooks/studies/00_t", chapters) == "notebooks/00_a"
+    assert wayfinding.chapter_of("notebooks/studies/02_u", chapters) is None
+    assert wayfinding.chapter_of("notebooks/01_b", chapters) is None
+
+
+def test_figures_of_a_page_without_a_number_begin_with_1():
+    numbers = {"figure": {"fig-b": (9,), "fig-a": (8,)}, "table": {"tab-c": (2, 1)}}
+
+    own_numbers.renumber(numbers)
+
+    assert numbers == {"figure": {"fig-b": (2,), "fig-a": (1,)}, "table": {"tab-c": (2, 1)}}
+
+
 # ---- The built book ----
 
 
@@ -230,12 +254,15 @@ def chapters(pages):
 
 
 def test_every_chapter_says_how_long_it_takes_and_has_its_recipe(pages):
-    assert len(chapters(pages)) == 7
+    assert len(chapters(pages)) == len(find_chapters())
     for name, page in chapters(pages).items():
         line = page.soup.select_one("article .chapter-times").get_text()
-        assert re.search(r"To read: about \d+ min · to run: \d+ (?:min|h)", line), (name, line)
+        assert re.search(r"To read: about \d+ min · to run: [\d.]+ (?:s|min|h)", line), (name, line)
         headings = [heading.get_text().rstrip("#") for heading in page.soup.select("article h2")]
-        assert headings[-3:] == ["On your own data", "Further reading", "Quiz"], name
+        recipe = PROJECT / "book" / "recipes" / f"{name.partition('/')[2][:2]}.md"
+        assert ("On your own data" in headings) == recipe.is_file(), name
+        assert headings[-2:] == ["Further reading", "Quiz"], name
+        assert not recipe.is_file() or headings[-3] == "On your own data", name
 
 
 def test_the_neighbours_of_a_page_say_what_they_are(pages):

@@ -6,7 +6,7 @@ import pytest
 from running import run
 
 from tools.coursework.places import PROJECT
-from tools.notebook_code import find_notebooks
+from tools.notebook_code import find_chapters
 
 pytestmark = [pytest.mark.grading, pytest.mark.timeout(600)]
 
@@ -18,7 +18,7 @@ def slides(tmp_path_factory):
     return target
 
 
-@pytest.mark.parametrize("stem", [path.stem for path in find_notebooks()])
+@pytest.mark.parametrize("stem", [path.stem for path in find_chapters()])
 def test_every_chapter_has_slides(slides, stem):
     html = (slides / f"{stem}.html").read_text(encoding="utf-8")
 

@@ -57,6 +57,7 @@ def test_the_first_epochs_on_cifar10_have_the_losses_of_plain_keras(name):
     np.testing.assert_allclose(ours.validation_loss, validation_losses, rtol=0, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_on_a_tiny_size(tmp_path):
     command = [sys.executable, "-m", "tools.bench", "--tiny", "--folder", str(tmp_path)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -52,6 +52,15 @@ def test_a_notebook_is_run_in_a_copy_and_its_time_stored(small):
     assert (small / "01_works.ipynb").read_bytes() == before
 
 
+def test_a_study_is_run_in_a_folder_of_its_kind(small):
+    (small / "studies").mkdir()
+    source = "from pathlib import Path\nassert Path.cwd().name == 'studies'"
+    cells = [nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), small / "studies" / "01_measures.ipynb")
+
+    assert quick_times.main(["01_measures"]) == 0
+
+
 def test_a_notebook_that_fails_or_is_not_there_stores_nothing(small, capfd):
     assert quick_times.main(["02_fails"]) == 1
     assert "02_fails" in capfd.readouterr().err

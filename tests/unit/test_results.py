@@ -112,6 +112,21 @@ def test_a_quick_run_does_not_touch_what_is_published(tmp_path, monkeypatch):
     assert len(files_below(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    ("profile", "place"),
+    [(FULL, "notebooks/results/studies/01_s.json"), (QUICK, "_build/quick_results/studies/01_s.json")],
+    ids=["full", "quick"],
+)
+def test_a_study_writes_beside_the_results_of_the_chapters(tmp_path, monkeypatch, profile, place):
+    studies = tmp_path / "notebooks" / "studies"
+    studies.mkdir(parents=True)
+    monkeypatch.chdir(studies)
+    results = Results("01_s", profile)
+    results.record("a.b", Interval(0, 0, 0), **GOOD)
+    results.save()
+    assert files_below(tmp_path) == [place]
+
+
 def test_folders_are_made(tmp_path):
     results = Results("chapter", FULL, str(tmp_path / "one" / "two"))
     results.record("a.b", Interval(0, 0, 0), **GOOD)
