@@ -32,9 +32,14 @@ MOST_CELLS, MOST_LINES, MOST_WORDS, MOST_WORDS_OF_A_STUDY = 45, 300, 3500, 2500
 FEWEST_QUESTIONS, MOST_QUESTIONS = 3, 5
 
 BOOKKEEPING = "bookkeeping"
+FOLDED = "hide-input"  # myst-nb's own tag
 _RECORDING = {"glue", "record"}
 _ON_AN_OBJECT = ("claims.check", "results.save", "time.time")
 _CLOCKS = {"perf_counter", "perf_counter_ns", "process_time", "monotonic"}
+# A solution, from the fence that begins it to the one that ends it, and what stands for a picture.
+_NOT_SHOWN = re.compile(
+    r"^(`{3,})\{solution-start\}.*?\{solution-end\}\s*^\1`*$|^:alt:[^\n]*$", flags=re.DOTALL | re.MULTILINE
+)
 _QUESTION = re.compile(r"^ *(?:`{3,}|:{3,})\{predict\}", flags=re.MULTILINE)
 
 
@@ -48,15 +53,23 @@ def is_bookkeeping(cell: NotebookNode) -> bool:
     return BOOKKEEPING in cell.metadata.get("tags", [])
 
 
+def is_folded(cell: NotebookNode) -> bool:
+    """Tell whether the code of a cell is folded up in the page and in JupyterLab, as that of a drawing is."""
+    folded_in_lab = cell.metadata.get("jupyter", {}).get("source_hidden") is True
+    return folded_in_lab and FOLDED in cell.metadata.get("tags", [])
+
+
 def visible_cells(notebook: NotebookNode) -> Iterator[NotebookNode]:
-    """Yield the code cells that a reader sees without unfolding a solution."""
+    """Yield the code cells that a reader sees without unfolding anything."""
     in_solution = False
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             # The directives that enclose the cells of a solution stand in cells of prose around them.
             for mark in re.findall(r"\{solution-(start|end)\}", cell.source):
                 in_solution = mark == "start"
-        elif cell.cell_type == "code" and cell.source.strip() and not (in_solution or is_bookkeeping(cell)):
+            continue
+        is_hidden = in_solution or is_bookkeeping(cell) or is_folded(cell)
+        if cell.cell_type == "code" and cell.source.strip() and not is_hidden:
             yield cell
 
 
@@ -78,9 +91,13 @@ def bookkeeping_calls(source: str) -> list[str]:
 
 
 def words(notebook: NotebookNode) -> int:
-    """Return how many words of prose a notebook has: exercises count, code, formulas and names do not."""
-    texts = (without_code(cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
-    return sum(any(letter.isalnum() for letter in word) for text in texts for word in text.split())
+    """Return how many words of prose a notebook has on the page.
+
+    Code, formulas, names, alternative texts and what is folded away in solutions do not count.
+    """
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    shown = _NOT_SHOWN.sub("", text)
+    return sum(any(letter.isalnum() for letter in word) for word in without_code(shown).split())
 
 
 def _short_lines(path: Path, notebook: NotebookNode) -> list[str]:

@@ -91,6 +91,50 @@ def _colours() -> Mapping[str, str]:
     return COLOURS
 
 
+def _plane(axes: Any, cars: NDArray) -> None:
+    """Draw the cars on the plane that chapter 0 uses."""
+    axes.plot(*cars.astype(float).T, ".", color="white", markersize=1.5)
+    axes.set(xlim=(-2, 2), ylim=(-2, 2), xlabel="east", ylabel="north")
+    axes.set_aspect("equal")
+
+
+def draw_plane(data: LiveFile) -> Any:
+    """Draw the map of the error with the cars, the road, and a place with its reconstruction."""
+    ticks = np.linspace(-2, 2, 121)
+    everywhere = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+    errors = np.square(everywhere - _forward(data, everywhere)).mean(axis=1)
+    figure, axes = _subplots(1, 1, (5.4, 4.4))
+    extent = (-2, 2, -2, 2)
+    drawn = axes[0, 0].imshow(
+        np.log10(errors.clip(1e-4)).reshape(121, 121), origin="lower", extent=extent, vmin=-4, vmax=0
+    )
+    _plane(axes[0, 0], data.arrays["cars"])
+    road = _forward(data, data.arrays["cars"])
+    axes[0, 0].plot(*road.T, ".", color=_colours()["orange"], markersize=2.5)
+    place = np.array([0.45, 0.5])
+    arrow = {"arrowstyle": "->", "color": "white", "linewidth": 1.5}
+    landed = _forward(data, place)[0]
+    axes[0, 0].annotate("", landed, place, arrowprops=arrow)
+    for end, colour in ((place, "white"), (landed, _colours()["orange"])):
+        axes[0, 0].plot(*end, "o", color=colour, markeredgecolor="black")
+    bar = figure.colorbar(drawn, ax=axes[0, 0], ticks=range(-4, 1), label="reconstruction error")
+    bar.set_ticklabels(["0.0001", "0.001", "0.01", "0.1", "1"])
+    return figure
+
+
+def draw_train(data: LiveFile) -> Any:
+    """Draw the cars, and the straight line that a linear network would lay through them."""
+    cars = data.arrays["cars"].astype(float)
+    middle = cars.mean(axis=0)
+    direction = np.linalg.svd(cars - middle, full_matrices=False)[2][0]
+    line = middle + np.outer([-1.1, 1.1], direction)
+    figure, axes = _subplots(1, 1, (4.4, 4.2))
+    axes[0, 0].set_facecolor("#3b528b")
+    _plane(axes[0, 0], cars)
+    axes[0, 0].plot(*line.T, color=_colours()["orange"], linewidth=3)
+    return figure
+
+
 def draw_digit(data: LiveFile) -> Any:
     """Draw a normal and another digit, each with its copy and the difference, under their scores."""
     labels, digit = data.arrays["sample_labels"], int(data.numbers["digit"])
@@ -216,6 +260,20 @@ def draw_strip(data: LiveFile) -> Any:
 
 
 DEMOS = {
+    "00_plane": Demo(
+        "plane",
+        "Move a point over the plane",
+        draw_plane,
+        "A coloured map of the plane with white dots, the cars, along a dark valley in the shape of an S. An "
+        "arrow leads from a place beside the valley to its reconstruction on the orange road within it.",
+    ),
+    "00_train": Demo(
+        "train",
+        "Train an autoencoder",
+        draw_train,
+        "White dots, the cars, form an S lying on its side. A straight orange line, the best that a network "
+        "without bends can do, crosses them.",
+    ),
     "01_digit": Demo(
         "digit",
         "Draw a digit",

@@ -182,7 +182,8 @@ def _finite(model: keras.Model) -> list[NDArray[Any]]:
 
 def _chain(model: keras.Model) -> Iterator[layers.Layer]:
     for layer in model.layers:
-        if isinstance(layer, keras.Sequential):
+        # Encoder and decoder are often models of their own, of either kind.
+        if isinstance(layer, keras.Model):
             yield from _chain(layer)
         elif not isinstance(layer, layers.InputLayer):
             yield layer

@@ -61,7 +61,10 @@ def export(folder: Path, name: str) -> Path:
         keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="elu"),
         keras.layers.Conv2DTranspose(3, 4, strides=2, padding="same", activation="sigmoid"),
     ]
+    cars = generator.normal(size=(20, 2)).astype(np.float16)
     what = {
+        "00_plane": {"model": network(2, 4, 1, 2), "arrays": {"cars": cars}, "numbers": {"threshold": 0.1}},
+        "00_train": {"arrays": {"cars": cars, "held_out": cars[:5]}},
         "01_digit": {
             "model": network(784, 2, 784),
             "arrays": {"samples": images(20), "sample_labels": labels},
@@ -216,7 +219,7 @@ def test_a_missing_file_is_a_warning_that_says_what_to_do(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (directive("09_nothing"), "there is no demo '09_nothing'; there are 01_digit"),
+        (directive("09_nothing"), "there is no demo '09_nothing'; there are 00_plane"),
         (directive("01_scores", caption=""), "01_scores needs a caption"),
     ],
 )

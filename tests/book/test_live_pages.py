@@ -21,6 +21,7 @@ from pathlib import Path
 
 import browsing
 import keras
+import matplotlib
 import numpy as np
 import page_checks as checks
 import pandas as pd
@@ -31,6 +32,7 @@ from browsing import DESKTOP, PHONE, Visit, served
 from page_checks import PROJECT
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
+from scipy.spatial import cKDTree
 
 from dae_utils import evaluation
 from dae_utils.data import mitdb, read_record
@@ -48,7 +50,7 @@ pytestmark = pytest.mark.browser
 EXPORTS = PROJECT / "notebooks" / "live"
 ENGINE = PROJECT / "book" / "_static" / "live"
 NAMES = sorted(live_demos.DEMOS)
-NETWORKS = tuple(name for name in NAMES if name not in ("01_scores",) and "neighbours" not in name)
+NETWORKS = tuple(name for name in NAMES if name not in ("00_train", "01_scores") and "neighbours" not in name)
 # The bar for the in-page result against Keras, and the goal that is met.
 BAR, GOAL = 1e-4, 1e-6
 MOST_BYTES = 400 * 1024
@@ -261,6 +263,8 @@ def size(request) -> dict:
 def real_samples(name: str, count: int = 100) -> np.ndarray:
     """Return `count` real inputs of a network, as its page would hand them over."""
     generator = np.random.default_rng(0)
+    if name == "00_plane":
+        return generator.uniform(-2, 2, (count, 2))
     if name == "01_digit":
         return load_mnist().x_test[:count].reshape(count, -1)
     if name == "02_denoise":
@@ -560,6 +564,262 @@ def test_every_control_can_be_reached_with_the_tab_key(browser, http, name):
         # The first focus was set by a script; all others came from the keyboard and have to be seen.
         assert all(style == "solid" for _, style in reached[1:])
         assert not place.page.evaluate("document.activeElement.closest('.live-stage') !== null")
+
+
+# --- chapter 0: a point in the plane, and a network that is trained in the page ---------------------------
+
+
+def check_point(place: Demo, content: live.LiveFile) -> np.ndarray:
+    """Compare all that is said about the point with Keras, and return where it is."""
+    point = np.array([[float(x) for x in place.data("point").split(",")]])
+    model = live.keras_model(content)
+    narrowest = int(np.argmin([layer.units for layer in model.layers]))
+    encoder = keras.Model(model.inputs, model.layers[narrowest].output)
+    x = point.astype("float32")
+    landed = model.predict(x, verbose=0)[0]
+    error = np.square(landed - point).mean()
+    alarm = error > content.numbers["threshold"]
+    assert float(place.data("code")) == pytest.approx(encoder.predict(x, verbose=0)[0, 0], abs=1e-4)
+    shown = [float(number) for number in place.data("reconstruction").split(",")]
+    assert shown == pytest.approx(landed.tolist(), abs=1e-4)
+    assert float(place.data("error")) == pytest.approx(error, abs=1e-4)
+    nearest = np.hypot(*(content.arrays["cars"].astype(float) - point).T).min()
+    assert float(place.data("nearest")) == pytest.approx(nearest)
+    assert place.data("alarm") == str(alarm).lower()
+    assert place.status().startswith("▲ Alarm at" if alarm else "No alarm at")
+    assert ("But the nearest car" in place.status()) == (not alarm and nearest > 0.3)
+    cells = place.stage.locator("td").all_inner_texts()
+    numbers = [cell.replace("\N{MINUS SIGN}", "-") for cell in cells]
+    assert numbers[0] == f"({point[0, 0]:.2f}, {point[0, 1]:.2f})".replace("-0.00", "0.00")
+    assert numbers[6] == f"{nearest:.2f} away"
+    return point[0]
+
+
+def test_a_point_is_moved_over_the_plane(browser, http, size):
+    content = exported("00_plane")
+    with demo(browser, http, "00_plane", size) as place:
+        plane = place.page.get_by_label("The plane with the point")
+        place.press(place.stage.get_by_role("button", name="Go to A"))
+        assert check_point(place, content).tolist() == [-0.55, 0.6]
+        assert place.data("alarm") == "false"
+        place.drag(plane, [(0.4, 0.4), (0.7, 0.8)])
+        here = check_point(place, content)
+        # The plot leaves 22 pixels for the names of its axes.
+        box = plane.bounding_box()
+        plot = box["width"] - 22
+        across, down = (0.7 * box["width"] - 22) / plot, 0.8 * box["height"] / plot
+        assert here == pytest.approx([4 * across - 2, 2 - 4 * down], abs=0.02)
+
+        address = place.page.url
+        plane.focus()
+        place.page.keyboard.press("ArrowLeft")
+        place.page.keyboard.press("ArrowUp")
+        near = check_point(place, content)
+        assert near - here == pytest.approx([-0.02, 0.02])
+        place.page.keyboard.press("Shift+ArrowLeft")
+        assert check_point(place, content) - near == pytest.approx([-0.2, 0])
+        for _ in range(12):
+            place.page.keyboard.press("Shift+ArrowDown")
+        assert check_point(place, content)[1] == -2
+        assert place.page.url == address
+        place.press(place.stage.get_by_role("button", name="Go to B"))
+        assert check_point(place, content).tolist() == [0.45, 0.5]
+
+
+def test_a_place_on_the_continued_road_raises_no_alarm_and_is_far_from_the_cars(browser, http):
+    content = exported("00_plane")
+    places = np.stack(np.meshgrid(*2 * [np.linspace(-2, 2, 201)]), axis=-1).reshape(-1, 2)
+    landed = live.keras_model(content).predict(places.astype("float32"), verbose=0)
+    error = np.square(landed - places).mean(axis=1)
+    far = np.flatnonzero(cKDTree(content.arrays["cars"].astype(float)).query(places)[0] > 0.35)
+    east, north = places[far[error[far].argmin()]]
+    with demo(browser, http, "00_plane") as place:
+        plane = place.page.get_by_label("The plane with the point")
+        box = plane.bounding_box()
+        plot = box["width"] - 22
+        end = (22 + (east + 2) / 4 * plot) / box["width"], (2 - north) / 4 * plot / box["height"]
+        place.drag(plane, [(0.5, 0.5), end])
+        check_point(place, content)
+        assert "But the nearest car is" in place.status()
+
+
+def test_the_map_shows_the_error_of_every_place(browser, http):
+    content = exported("00_plane")
+    with demo(browser, http, "00_plane", device_scale_factor=1) as place:
+        place.page.locator(".live-stage[data-map=complete]").wait_for()
+        image = place.pixels("The plane with the point")
+        edge, plot = 22, image.shape[1] - 22
+        # In the lower half left of the road there is neither a car nor a line.
+        places = np.random.default_rng(0).uniform([-1.9, -1.9], [-0.3, -1.2], (60, 2))
+        landed = live.keras_model(content).predict(places.astype("float32"), verbose=0)
+        strength = 1 + np.log10(np.square(landed - places).mean(axis=1)) / 4
+        expected = matplotlib.colormaps["viridis"](strength.clip(0, 1))[:, :3]
+        columns = edge + ((places[:, 0] + 2) / 4 * plot).astype(int)
+        rows = ((2 - places[:, 1]) / 4 * plot).astype(int)
+        assert np.ptp(strength) > 0.1
+        assert np.abs(image[rows, columns] - expected).max() < 0.08
+
+
+def test_the_places_of_the_page_are_those_of_the_chapter():
+    chapter = (PROJECT / "notebooks" / "00_what_is_an_autoencoder.ipynb").read_text(encoding="utf-8")
+    script = (ENGINE / "plane.js").read_text(encoding="utf-8")
+    for name, x, y in (("A", -0.55, 0.6), ("B", 0.45, 0.5)):
+        assert f"{name} = np.array([[{x:.2f}, {y:.2f}]]" in chapter
+        assert f'["Go to {name}", [{x}, {y}]]' in script
+
+
+@pytest.mark.parametrize("sizes", [[2, 5, 4, 1, 4, 5, 2], [2, 2, 2]])
+def test_the_gradient_is_that_of_small_differences(browser, http, sizes):
+    bends = [i not in (len(sizes) // 2 - 1, len(sizes) - 2) for i in range(len(sizes) - 1)]
+    with demo(browser, http, "00_train", reduced_motion="reduce") as place:
+        gradient, differences = place.page.evaluate(
+            """([sizes, bends]) => {
+              const { network, lossAndGradient } = daeLive.learning;
+              const random = daeLive.tools.random(7);
+              const net = network(sizes, bends, random);
+              // Biases too, so that no unit stands just on its bend.
+              for (let i = 0; i < net.weights.length; i++) net.weights[i] += 0.3 * random.normal();
+              const samples = Array.from({ length: 9 }, () => [random.normal(), random.normal()]);
+              lossAndGradient(net, samples);
+              const gradient = Array.from(net.gradient);
+              const loss = (i, step) => {
+                net.weights[i] += step;
+                const result = lossAndGradient(net, samples);
+                net.weights[i] -= step;
+                return result;
+              };
+              return [gradient, gradient.map((_, i) => (loss(i, 1e-6) - loss(i, -1e-6)) / 2e-6)];
+            }""",
+            [sizes, bends],
+        )
+    assert len(gradient) == sum((i + 1) * o for i, o in pairwise(sizes))
+    assert np.count_nonzero(gradient) > len(gradient) / 2
+    np.testing.assert_allclose(gradient, differences, atol=1e-7)
+
+
+def test_steps_of_the_page_are_those_of_keras(browser, http):
+    sizes, relu = [2, 32, 32, 1, 32, 32, 2], [True, True, False, True, True, False]
+    batches = exported("00_train").arrays["cars"][:192].astype("float32").reshape(3, 64, 2)
+    with demo(browser, http, "00_train", reduced_motion="reduce") as place:
+        before, after, losses = place.page.evaluate(
+            """([sizes, bends, batches]) => {
+              const { network, lossAndGradient, adam } = daeLive.learning;
+              const net = network(sizes, bends, daeLive.tools.random(3));
+              const before = Array.from(net.weights);
+              const losses = batches.map((batch) => {
+                const loss = lossAndGradient(net, batch);
+                adam(net, 0.005);
+                return loss;
+              });
+              return [before, Array.from(net.weights), losses];
+            }""",
+            [sizes, relu, batches.tolist()],
+        )
+    dense = [
+        keras.layers.Dense(width, activation="relu" if bend else None)
+        for width, bend in zip(sizes[1:], relu, strict=True)
+    ]
+    model = keras.Sequential([keras.Input((2,)), *dense])
+    shapes = [weights.shape for weights in model.get_weights()]
+    parts = np.split(np.array(before), np.cumsum([np.prod(shape) for shape in shapes])[:-1])
+    assert all((part == 0).all() for part in parts[1::2]), "biases begin at 0"
+    model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+    model.compile(optimizer=keras.optimizers.Adam(0.005), loss="mse")
+    theirs = [float(model.train_on_batch(batch, batch)) for batch in batches]
+    np.testing.assert_allclose(losses, theirs, rtol=1e-4)
+    flat = np.concatenate([weights.ravel() for weights in model.get_weights()])
+    # The first steps of Adam are as large as the rate, whatever the gradient; rounding decides near 0.
+    assert np.quantile(np.abs(flat - after), 0.99) < 1e-4
+    assert np.abs(flat - np.array(before)).max() > 0.01
+
+
+def trained(place: Demo) -> float:
+    """Train until the page stops by itself, and return the held-out loss."""
+    place.press(place.stage.get_by_role("button", name="Train", exact=True))
+    place.stage.get_by_role("button", name="Train on").wait_for(timeout=20_000)
+    place.page.locator(".live-stage[data-map=complete]").wait_for()
+    assert place.data("playing") == "false"
+    assert place.data("epoch") == "60"
+    assert place.status().startswith("Done after 60 epochs")
+    return float(place.data("held"))
+
+
+def test_a_network_is_trained_in_the_page(browser, http):
+    content = exported("00_train")
+    cars, held_out = (content.arrays[name].astype(float) for name in ("cars", "held_out"))
+    with demo(browser, http, "00_train", reduced_motion="reduce") as place:
+        start = float(place.data("held"))
+        place.page.evaluate(
+            """() => {
+              window.frames = 0;
+              const count = () => { window.frames++; requestAnimationFrame(count); };
+              count();
+            }"""
+        )
+        # The spread of 0.05 to the side costs 0.00125, and no code of one number can avoid it.
+        assert 0.001 < trained(place) < 0.003 < start
+        assert place.page.evaluate("window.frames") > 20, "the page had no time for anything else"
+        cells = place.stage.locator("td").all_inner_texts()
+        loss = float(place.data("loss"))
+        assert cells == ["60", f"{loss:.4f}", f"{float(place.data('held')):.4f}"]
+
+        place.press(place.stage.get_by_text("2 numbers"))
+        assert place.data("epoch") == "0"
+        assert trained(place) < 0.0005
+
+        # Without bends it is PCA.
+        place.press(place.stage.get_by_text("straight"))
+        assert trained(place) < 1e-6
+        place.press(place.stage.get_by_text("1 number", exact=True))
+        middle = cars.mean(axis=0)
+        direction = np.linalg.svd(cars - middle, full_matrices=False)[2][0]
+        rest = (held_out - middle) @ (np.eye(2) - np.outer(direction, direction))
+        assert trained(place) == pytest.approx(np.square(rest).mean(), rel=0.05)
+
+
+def test_training_is_paused_and_started_anew(browser, http, size):
+    with demo(browser, http, "00_train", size) as place:
+        untrained = place.pixels("The plane with the cars")
+        start = place.data("held")
+        place.press(place.stage.get_by_role("button", name="Train", exact=True))
+        place.page.wait_for_function("() => document.querySelector('.live-stage').dataset.epoch > 0")
+        place.press(place.stage.get_by_role("button", name="Pause"))
+        place.page.locator(".live-stage[data-map=complete]").wait_for()
+        assert place.status().startswith("Paused after")
+        epoch = place.data("epoch")
+        assert float(place.data("held")) < float(start)
+        assert np.abs(place.pixels("The plane with the cars") - untrained).mean() > 0.02
+        place.page.wait_for_timeout(300)
+        assert place.data("epoch") == epoch
+        place.page.wait_for_timeout(700)
+        assert place.stage.locator("[role=status]").inner_text() == place.status()
+
+        place.press(place.stage.get_by_role("button", name="Start anew"))
+        assert place.data("epoch") == "0"
+        assert place.data("held") != start
+        # Something else may be learnt with another rate, from where one is.
+        place.press(place.stage.get_by_text("0.05", exact=True))
+        assert place.data("epoch") == "0"
+
+
+def test_training_by_keyboard_and_only_in_sight(browser, http):
+    with demo(browser, http, "00_train") as place:
+        place.stage.get_by_role("radio", name="1 number").focus()
+        place.page.keyboard.press("ArrowRight")
+        assert place.stage.get_by_role("radio", name="2 numbers").is_checked()
+        place.stage.get_by_role("button", name="Train", exact=True).focus()
+        place.page.keyboard.press("Enter")
+        place.page.wait_for_timeout(200)
+        assert place.data("playing") == "true"
+        place.page.evaluate("scrollTo(0, 0)")
+        place.page.wait_for_timeout(300)
+        assert place.data("playing") == "false"
+        epoch = place.data("epoch")
+        place.page.wait_for_timeout(300)
+        assert place.data("epoch") == epoch
+        place.stage.scroll_into_view_if_needed()
+        place.page.wait_for_timeout(300)
+        assert place.data("playing") == "true"
 
 
 # --- chapter 1: draw a digit ------------------------------------------------------------------------------

@@ -161,6 +161,23 @@ def test_words_are_those_that_are_read():
     assert words(new_notebook(cells=[new_markdown_cell(text)])) == 5
 
 
+def test_words_of_a_solution_and_of_an_alternative_text_do_not_count():
+    start = "```{solution-start} ex-one\n:class: dropdown\n```\n\nIt is folded away.\n"
+    end = "And so is this.\n\n```{solution-end}\n```\n\nAfter it."
+    figure = "```{glue:figure} map\n:name: fig-map\n:alt: A map of many colours.\n\nA caption.\n```"
+    folded = notebook(new_markdown_cell(start), new_code_cell("x = 1"), new_markdown_cell(end), boxes=0)
+
+    assert words(folded) == 2
+    assert words(notebook(new_markdown_cell(figure), boxes=0)) == 2
+
+
+def test_code_that_only_draws_is_folded_in_both_places_or_counts():
+    tag, fold = {"tags": ["hide-input"]}, {"jupyter": {"source_hidden": True}}
+    drawing = [new_code_cell("plt.plot(x)", metadata=metadata) for metadata in (tag, fold, tag | fold)]
+
+    assert list(visible_cells(notebook(*drawing))) == drawing[:2]
+
+
 @pytest.mark.parametrize(("boxes", "fits"), [(0, False), (2, False), (3, True), (5, True), (6, False)])
 def test_a_chapter_asks_for_three_to_five_predictions(boxes, fits):
     assert (broken_rules(CHAPTER, notebook(boxes=boxes)) == []) == fits

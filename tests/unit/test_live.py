@@ -19,6 +19,13 @@ def _dense():
     return round_weights(keras.Sequential([keras.Input((12,)), encoder, decoder]))
 
 
+def _of_two_functional_models():
+    inputs, codes = keras.Input((3,)), keras.Input((1,))
+    encoder = keras.Model(inputs, layers.Dense(1)(layers.Dense(4, activation="relu")(inputs)))
+    decoder = keras.Model(codes, layers.Dense(3)(codes))
+    return round_weights(keras.Model(inputs, decoder(encoder(inputs))))
+
+
 def _convolutional():
     return round_weights(
         keras.Sequential(
@@ -34,7 +41,7 @@ def _convolutional():
     )
 
 
-@pytest.mark.parametrize("build", [_dense, _convolutional])
+@pytest.mark.parametrize("build", [_dense, _of_two_functional_models, _convolutional])
 def test_a_model_read_back_computes_the_same(build, tmp_path):
     keras.utils.set_random_seed(0)
     model = build()

@@ -57,6 +57,19 @@ def test_every_chapter_has_a_recipe_of_at_most_twenty_lines():
     assert max(lengths.values()) <= MOST_LINES, lengths
 
 
+def test_recipe_0_finds_how_many_numbers_a_table_needs(capsys):
+    generator = np.random.default_rng(0)
+    t = generator.uniform(-1, 1, (300, 1))  # all columns follow one number, along curves
+    table = np.hstack([t, t**2, np.sin(3 * t), np.cos(3 * t)]) + 0.02 * generator.standard_normal((300, 4))
+
+    run(0, x=100 * table)
+
+    errors = [float(number) for number in re.findall(r"\d\.\d\d", capsys.readouterr().out)]
+    assert len(errors) == 3 * 2
+    # Along straight lines, one number would leave half of the error.
+    assert max(errors[:2]) < 0.4
+
+
 def test_recipe_1_compares_three_detectors(digits, capsys):
     x, labels = digits[0].reshape(-1, 64), digits[1]
     zeros = x[labels == 0]

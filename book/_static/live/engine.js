@@ -251,14 +251,15 @@
     },
   };
 
-  // Runs the network `name` on one sample, numbers in C order, and returns what comes out (Float64Array).
-  function run(name, input) {
+  // Runs the network `name` on one sample, numbers in C order, and returns what comes out (Float64Array). An
+  // encoder or a decoder alone are the layers from number `first` on, up to but without number `last`.
+  function run(name, input, first = 0, last = Infinity) {
     const { layers, inputShape } = get(name);
     if (!layers.length) throw new Error(`${name} holds no network`);
     const wanted = inputShape.reduce((product, size) => product * size, 1);
-    if (input.length !== wanted) throw new Error(`${name} takes ${wanted} numbers, not ${input.length}`);
-    let x = { values: Float64Array.from(input), shape: inputShape };
-    for (const layer of layers) {
+    if (!first && input.length !== wanted) throw new Error(`${name} takes ${wanted} numbers, not ${input.length}`);
+    let x = { values: Float64Array.from(input), shape: first ? [input.length] : inputShape };
+    for (const layer of layers.slice(first, last)) {
       if (!(layer.kind in kinds)) throw new Error(`unknown layer: ${layer.kind}`);
       x = kinds[layer.kind](x, layer);
     }
@@ -302,7 +303,7 @@
       const figure = root.querySelector("figure") || root;
       figure.insertBefore(stage, figure.querySelector("figcaption"));
       root.dataset.state = "live";
-      builders.get(kind)({ root, stage, name, model: get(name), run: (input) => run(name, input) });
+      builders.get(kind)({ root, stage, name, model: get(name), run: (...input) => run(name, ...input) });
       const focused = document.activeElement === root;
       root.removeAttribute("tabindex");
       if (focused) {

@@ -366,4 +366,154 @@
     );
     return out;
   };
+
+  /* ---- The plane of chapter 0 ---- */
+
+  // The colours of the chapter's maps (viridis), from a small error to a large one. The map fills its place, and
+  // what lies on it has colours of its own: so it looks the same on a light and on a dark page.
+  const VIRIDIS = [
+    [68, 1, 84], [71, 45, 123], [59, 82, 139], [44, 114, 142], [33, 145, 140],
+    [40, 174, 128], [94, 201, 98], [173, 220, 48], [253, 231, 37],
+  ];
+  function viridis(t) {
+    const place = tools.clamp(t, 0, 1) * (VIRIDIS.length - 1);
+    const i = Math.min(Math.floor(place), VIRIDIS.length - 2);
+    return VIRIDIS[i].map((from, c) => from + (place - i) * (VIRIDIS[i + 1][c] - from));
+  }
+
+  // From 0 for an error of 0.0001 or less to 1 for an error of 1 or more.
+  const DECADES = 4;
+  const strength = (error) => tools.clamp(1 + Math.log10(Math.max(error, 1e-12)) / DECADES, 0, 1);
+
+  const PLANE = { edge: 22, limit: 2, side: 96, car: "#fff", road: "#ffb000", rim: "#000" };
+  tools.PLANE = PLANE;
+
+  // With a dark rim, so that it is seen on any colour of the map.
+  tools.rimmed = function (context, colour, thick, path) {
+    for (const [style, width] of [[PLANE.rim, thick + 2], [colour, thick]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      path();
+      context.stroke();
+    }
+  };
+
+  // The plane with a map of the error and the cars, an array (n, 2). `over(context, at)` draws what lies on it;
+  // `at([east, north])` is where a place is on the canvas.
+  tools.plane = function (cars, over, settings) {
+    const { edge, limit, side } = PLANE;
+    const buffer = el("canvas", { width: side, height: side });
+    const ground = buffer.getContext("2d");
+    const data = ground.createImageData(side, side);
+    let row = 0;
+    const chart = tools.chart(
+      (width) => width,
+      (context, width, height, colours) => {
+        const size = width - edge;
+        const at = ([x, y]) => [edge + ((x + limit) / (2 * limit)) * size, (0.5 - y / (2 * limit)) * size];
+        context.save();
+        context.beginPath();
+        context.rect(edge, 0, size, size);
+        context.clip();
+        context.drawImage(buffer, edge, 0, size, size);
+        // Squares: thousands of small discs would take most of a frame.
+        for (const [colour, alpha, wide] of [[PLANE.rim, 0.35, 3], [PLANE.car, 0.8, 1.6]]) {
+          context.fillStyle = colour;
+          context.globalAlpha = alpha;
+          for (let i = 0; i < cars.shape[0]; i++) {
+            const [x, y] = at([cars.values[2 * i], cars.values[2 * i + 1]]);
+            context.fillRect(x - wide / 2, y - wide / 2, wide, wide);
+          }
+        }
+        context.globalAlpha = 1;
+        context.lineJoin = "round";
+        over(context, at);
+        context.restore();
+        context.fillStyle = colours.text;
+        const low = `\u2212${limit}`;
+        context.textAlign = "left";
+        context.fillText(low, edge, height - 6);
+        context.textAlign = "center";
+        context.fillText("east", edge + size / 2, height - 6);
+        context.textAlign = "right";
+        context.fillText(limit, width, height - 6);
+        context.fillText(limit, edge - 5, 12);
+        context.fillText(low, edge - 5, size - 2);
+        context.textAlign = "center";
+        context.translate(14, size / 2);
+        context.rotate(-Math.PI / 2);
+        context.fillText("north", 0, 0);
+      },
+      settings
+    );
+    return {
+      ...chart,
+      // Begins the map anew, for a network that has changed.
+      begin: () => (row = 0),
+      // Computes rows of the map for some milliseconds with `error(place)`; true when the map is complete.
+      work(error, milliseconds) {
+        const end = performance.now() + milliseconds;
+        do {
+          const north = limit - ((row + 0.5) * 2 * limit) / side;
+          for (let i = 0; i < side; i++) {
+            const east = ((i + 0.5) * 2 * limit) / side - limit;
+            data.data.set([...viridis(strength(error([east, north]))), 255], 4 * (row * side + i));
+          }
+          row++;
+        } while (row < side && performance.now() < end);
+        if (row < side) return false;
+        row = 0;
+        ground.putImageData(data, 0, 0);
+        chart.redraw();
+        return true;
+      },
+      // Which place of the plane an event means.
+      place(event) {
+        const box = chart.node.getBoundingClientRect();
+        const across = (event.clientX - box.left - edge) / (box.width - edge);
+        const down = (event.clientY - box.top) / (box.width - edge);
+        return [2 * limit * across - limit, limit - 2 * limit * down];
+      },
+    };
+  };
+
+  // What the colours of the map mean, with a mark at the threshold if there is one.
+  tools.planeKey = (threshold = null) =>
+    tools.chart(
+      44,
+      (context, width, height, colours) => {
+        const left = PLANE.edge;
+        const size = width - left;
+        const gradient = context.createLinearGradient(left, 0, width, 0);
+        VIRIDIS.forEach((colour, i) => gradient.addColorStop(i / (VIRIDIS.length - 1), `rgb(${colour})`));
+        context.fillStyle = gradient;
+        context.fillRect(left, 12, size, 12);
+        context.fillStyle = colours.text;
+        for (let i = 0; i <= DECADES; i++) {
+          context.textAlign = i === 0 ? "left" : i === DECADES ? "right" : "center";
+          context.fillText(String(10 ** (i - DECADES)), left + (i / DECADES) * size, 39);
+        }
+        if (threshold !== null) context.fillRect(left + strength(threshold) * size - 1.5, 8, 3, 20);
+      },
+      {
+        role: "img",
+        "aria-label":
+          "Colours of the map: the reconstruction error on a logarithmic scale, from 0.0001, dark, to 1, bright" +
+          (threshold === null ? "" : `; a mark at the threshold ${tools.score(threshold)}`),
+      }
+    );
+
+  // What a colour of the plane's own stands for.
+  tools.ink = (colour, name) =>
+    el(
+      "span",
+      { class: "live-key" },
+      el("i", { class: "live-ink", style: `background: ${colour}`, "aria-hidden": "true" }),
+      name
+    );
+
+  // A number with two decimals and a true minus sign, and a place as two of them.
+  tools.signed = (x) => x.toFixed(2).replace(/^-(?=.*[1-9])/, "\u2212").replace("-", "");
+  tools.point = ([x, y]) => `(${tools.signed(x)}, ${tools.signed(y)})`;
 })();
