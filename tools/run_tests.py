@@ -21,6 +21,8 @@ from tools.notebook_code import PROJECT, find_chapters, find_notebooks, find_stu
 LOWEST_COVERAGE = 95
 _COVERAGE_FILE = PROJECT / "_build" / "coverage.json"
 
+_TWO_AT_ONCE = ("--numprocesses=2",)
+
 # Tests run in the small profile, without drawing on a screen, and on the processor.
 SETTINGS = {"DAE_PROFILE": "quick", "DAE_PROGRESS": "0", "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -69,7 +71,7 @@ def unit() -> bool:
         "tests/unit",
         "-m",
         "not data and not slow",
-        "--numprocesses=2",
+        *_TWO_AT_ONCE,
         "--cov=dae_utils",
         "--cov-report=term",
         f"--cov-report=json:{_COVERAGE_FILE}",
@@ -107,7 +109,10 @@ def studies() -> bool:
 
 
 def _run_in_quick(paths: list[Path]) -> bool:
-    return _python("pytest", "--nbval-lax", "--nbval-current-env", *map(str, paths))
+    # The cells of a notebook need each other, so a notebook stays in one process.
+    return _python(
+        "pytest", "--nbval-lax", "--nbval-current-env", *_TWO_AT_ONCE, "--dist=loadfile", *map(str, paths)
+    )
 
 
 def project() -> bool:
@@ -147,7 +152,7 @@ def book() -> bool:
 
 def pages() -> bool:
     """The built pages work in a browser."""
-    return _python("pytest", "tests/book", "-m", "not slow")
+    return _python("pytest", "tests/book", "-m", "not slow", *_TWO_AT_ONCE)
 
 
 def editions() -> bool:
