@@ -237,7 +237,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         self.offset_ = -self.threshold_
 
     def _checked_scores(self, X: Samples) -> NDArray[np.float64]:
-        return check_scores(self._score(X), "the detector's scores")
+        scores = check_scores(self._score(X), "the detector's scores")
+        if len(scores) != len(X):
+            # Silence would give the scores to the wrong samples.
+            raise ValueError(
+                f"{type(self).__name__} has {len(scores)} scores for {len(X)} samples; its network, encoder or "
+                "_score must return one result per sample, in their order."
+            )
+        return scores
 
     def _checked_share(self) -> float:
         share = self.held_out_share

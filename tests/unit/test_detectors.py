@@ -539,3 +539,15 @@ def test_numbers_too_large_for_a_network_are_told():
 def test_all_the_same_samples_still_train_a_network():
     detector = ReconstructionDetector(epochs=1, false_alarm_rate=0.2).fit(np.full((50, 4), 7.0))
     assert (detector.predict(np.full((3, 4), 7.0)) == 1).all()
+
+
+@pytest.mark.parametrize("change", [lambda codes: codes[:-1], lambda codes: np.concatenate([codes, codes])])
+@pytest.mark.parametrize("detector", [LatentMahalanobis, LatentNeighbours])
+def test_an_encoder_that_does_not_give_a_code_to_every_sample_is_refused(detector, change):
+    x = samples(60, 6)
+    wrong = detector(lambda batch: change(CURVED.encode(batch)), held_out_share=0).fit(x)
+
+    with pytest.raises(ValueError, match=r"has \d+ scores for 20 samples; its network, encoder or _score"):
+        wrong.anomaly_score(samples(20, 6, seed=1))
+    with pytest.raises(ValueError, match=r"has \d+ scores for 12 samples"):
+        wrong.set_params(held_out_share=0.2).fit(x)
