@@ -241,8 +241,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         if len(scores) != len(X):
             # Silence would give the scores to the wrong samples.
             raise ValueError(
-                f"{type(self).__name__} has {len(scores)} scores for {len(X)} samples; its network, encoder or "
-                "_score must return one result per sample, in their order."
+                f"{type(self).__name__} has {len(scores)} scores for {len(X)} samples; its network, encoder "
+                "or _score must return one result per sample, in their order."
             )
         return scores
 
