@@ -186,8 +186,8 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             without = frame.index[frame[self._numbers].isna().all(axis=1)]
             if len(without):
                 warnings.warn(
-                    f"rows without any number: {len(without)} (the first is row {without[0]}), and none in fit; "
-                    "they are filled with medians and look normal, so look at them yourself.",
+                    f"rows without any number: {len(without)} (the first is row {without[0]}), and none in "
+                    "fit; they are filled with medians and look normal, so look at them yourself.",
                     stacklevel=stack_level_of_caller(),
                 )
 
