@@ -45,7 +45,7 @@ class _Components:
         variance_outside: mean variance along the directions left out.
 
     Raises:
-        ValueError: more components than samples or values.
+        ValueError: more components than samples or values, or samples that are all the same.
     """
 
     def __init__(self, X: Samples, n_components: int) -> None:
@@ -57,10 +57,16 @@ class _Components:
             reason=f" for data of shape {X.shape} (n, values)",
         )
         self.mean: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
+        centred = self.centred(X)
+        # Less than this is what the values' own last digits vary by.
+        if np.abs(centred).max() <= 4 * np.finfo(np.float64).eps * np.abs(self.mean).max():
+            raise ValueError(
+                "All normal samples are the same, so there is no scale; fit more varied samples."
+            )
         # The eigenvectors of the small covariance matrix: many times faster than a singular value
         # decomposition of a tall matrix. In float64, because the covariance squares the spread of the values.
         solver = "covariance_eigh" if len(X) >= X.shape[1] else "full"
-        pca = PCA(n_components, svd_solver=solver).fit(self.centred(X))
+        pca = PCA(n_components, svd_solver=solver).fit(centred)
         self.axes: NDArray[np.float64] = pca.components_
         self.variances: NDArray[np.float64] = pca.explained_variance_
         self.variance_outside = float(pca.noise_variance_)
