@@ -8,8 +8,11 @@ that say which file or which column is at fault.
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy.stats import binom
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -24,20 +28,38 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from dae_utils.validation import check_count, check_fraction, check_numbers
+from dae_utils.validation import check_count, check_fraction, check_numbers, stack_level_of_caller
 
 __all__ = ["TableEncoder", "read_images", "split_in_order", "windows"]
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
+# What counts as a number in a column of text. With a comma it is one to many readers, but not to pandas.
+_PLAIN_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
+# A column of words with as large a share of different ones names the rows; of fewer rows nothing is said.
+_SHARE_OF_NAMES = 0.9
+_LEAST_ROWS_WITH_NAMES = 20
+# A column is much emptier than in fit when its share of empty fields has grown by more than this, and chance
+# alone would bring that about less often than the second number says.
+_MUCH_EMPTIER = 0.1
+_BY_CHANCE = 1e-3
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+
+# Vectors are arrays whatever scikit-learn is set to; its wrapper would also hide from a warning who called.
+class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turns the rows of a table into vectors of numbers of comparable size.
 
     A column of numbers (or of true and false) gets mean 0 and spread 1 in the rows of `fit`, and an empty
-    field is filled with the column's median: it raises no alarm by being empty. A column of words becomes one
-    column of zeros and ones for each word that `fit` met; a new word is zero in all of them, and an empty
-    field counts as a word of its own.
+    field is filled with the column's median: it raises no alarm by being empty, so that a row without any
+    number looks normal. `transform` warns where fields are much emptier than in `fit`. A column of words
+    becomes one column of zeros and ones for each word that `fit` met; a new word is zero in all of them, and
+    an empty field counts as a word of its own.
+
+    Text that is mostly numbers is refused, since it is a column of numbers that was not read as one: each of
+    its numbers would become a word. Where the numbers are names (of rooms, of types), make the column one of
+    pandas' categories. A column of text in which every field is a number as pandas writes it is taken for
+    words: it can only have been made text on purpose.
 
     Attributes:
         columns_: names of the table's columns (after `fit`).
@@ -47,9 +69,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def fit(self, table: pd.DataFrame, y: None = None) -> Self:
         """Learn sizes, medians and words from `table`, one row a normal sample; `y` is ignored.
 
+        Warns:
+            UserWarning: nearly every word of a column is another one, so that it names the rows.
+
         Raises:
             ValueError: not a table, no rows, two columns of one name, an infinite number, a column of dates,
-                or a column without any value.
+                a column of text that is mostly numbers, or a column without any value.
         """
         frame = _checked_table(table)
         numbers = [name for name in frame if pd.api.types.is_float_dtype(frame[name])]
@@ -57,8 +82,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         empty = [str(name) for name in frame if frame[name].isna().all()]
         if empty:
             raise ValueError(f"these columns have no value in any row; leave them out: {', '.join(empty)}.")
+        for name in words:
+            _refuse_numbers_as_text(table[name])
+        _warn_of_names(frame[words])
         self.columns_ = list(frame)
         self._numbers = numbers
+        self._words = words
+        self._n_rows = len(frame)
+        self._n_empty = {name: int(frame[name].isna().sum()) for name in frame}
+        self._met_rows_without_numbers = bool(frame[numbers].isna().all(axis=1).any())
         self._encoder = ColumnTransformer(
             [
                 (
@@ -82,12 +114,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def transform(self, table: pd.DataFrame) -> NDArray[np.float32]:
         """Return the rows of `table` as vectors, shape (rows, `n_values_`); further columns are ignored.
 
+        Warns:
+            UserWarning: a column is much emptier than in `fit` (its share of empty fields has grown by more
+                than a tenth, and by more than chance explains), or rows have no number at all and none of
+                `fit` was like that. Such rows cannot be found: what is empty is filled with what is normal.
+
         Raises:
             ValueError: a column of `fit` that is not there, or that held numbers and now holds words; see
                 `fit`.
         """
-        if not hasattr(self, "columns_"):
-            raise NotFittedError("This encoder has seen no table yet; call fit with the normal rows.")
+        self._check_is_fitted()
         frame = _checked_table(table)
         missing = [str(name) for name in self.columns_ if name not in frame]
         if missing:
@@ -98,10 +134,62 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 if frame[name].isna().all():
                     frame[name] = np.nan if name in self._numbers else _texts(frame[name])
                     continue
+                if name in self._numbers:
+                    _refuse_numbers_as_text(table[name])
                 kinds = ("numbers", "words") if name in self._numbers else ("words", "numbers")
                 raise ValueError(f"column {name} held {kinds[0]} in fit and holds {kinds[1]} now.")
+        self._warn_of_emptiness(frame)
         vectors: NDArray[np.float32] = self._encoder.transform(frame[self.columns_]).astype(np.float32)
         return vectors
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """Return the names of the values in a vector, in their order, shape (`n_values_`,).
+
+        The columns of numbers come first, under their own names. Of each column of words follows one name a
+        word, such as ``colour=red``; an empty field is ``colour=(empty)``.
+
+        Args:
+            input_features: ignored; it is there because scikit-learn passes it.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        self._check_is_fitted()
+        names = [str(name) for name in self._numbers]
+        if self._words:
+            of_columns = self._encoder.named_transformers_["words"][-1].categories_
+            for name, words in zip(self._words, of_columns, strict=True):
+                names += [f"{name}={word}" for word in words]
+        return np.array(names, dtype=object)
+
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "columns_"):
+            raise NotFittedError("This encoder has seen no table yet; call fit with the normal rows.")
+
+    def _warn_of_emptiness(self, frame: pd.DataFrame) -> None:
+        """Warn where a checked table is much emptier than that of `fit`."""
+        n_rows, emptier = len(frame), []
+        for name in self.columns_:
+            now, before = int(frame[name].isna().sum()), self._n_empty[name]
+            # One more of each kind than was met, or what was never empty in fit could never be by chance.
+            by_chance = binom.sf(now - 1, n_rows, (before + 1) / (self._n_rows + 2))
+            if now / n_rows > before / self._n_rows + _MUCH_EMPTIER and by_chance < _BY_CHANCE:
+                emptier.append(f"{name} ({now / n_rows:.0%} empty, {before / self._n_rows:.0%} in fit)")
+        if emptier:
+            warnings.warn(
+                f"columns much emptier than in fit: {', '.join(emptier)}; an empty number is filled with the "
+                "median and looks normal, so look at these rows yourself.",
+                stacklevel=stack_level_of_caller(),
+            )
+        # Of a single column of numbers the first warning is all that there is to say.
+        if len(self._numbers) > 1 and not self._met_rows_without_numbers:
+            without = frame.index[frame[self._numbers].isna().all(axis=1)]
+            if len(without):
+                warnings.warn(
+                    f"rows without any number: {len(without)} (the first is row {without[0]}), and none in "
+                    "fit; they are filled with medians and look normal, so look at them yourself.",
+                    stacklevel=stack_level_of_caller(),
+                )
 
 
 def _checked_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -141,6 +229,44 @@ def _texts(values: pd.Series) -> pd.Series:
     """
     texts = [None if is_empty else str(value) for value, is_empty in zip(values, values.isna(), strict=True)]
     return pd.Series(texts, index=values.index, dtype=object)
+
+
+def _refuse_numbers_as_text(values: pd.Series) -> None:
+    """Raise `ValueError` when a column that would count as words is mostly numbers."""
+    filled = values.dropna()
+    if isinstance(values.dtype, pd.CategoricalDtype) or filled.empty:
+        return
+    if all(isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) for value in filled):
+        raise ValueError(
+            f"column {values.name} holds numbers as objects; make them numbers with pandas.to_numeric."
+        )
+    texts = [str(value) for value in filled]
+    is_number = np.array([_NUMBER.fullmatch(text) is not None for text in texts])
+    is_plain = np.array([_PLAIN_NUMBER.fullmatch(text) is not None for text in texts])
+    if is_plain.all() or 2 * is_number.sum() <= len(texts):
+        return
+    first = int(np.argmin(is_plain))
+    raise ValueError(
+        f"column {values.name} is text, but {is_number.sum()} of its {len(texts)} fields are numbers; the "
+        f"first that pandas does not read as one is {texts[first]!r} in row {filled.index[first]}: give "
+        "read_csv decimal=',' or na_values=['n.v.'] (whatever marks a missing number), or, where the numbers "
+        "are only names, use .astype('category')."
+    )
+
+
+def _warn_of_names(frame: pd.DataFrame) -> None:
+    """Warn of the columns of text in which nearly every word is another one."""
+    names = []
+    for name in frame:
+        words = frame[name].dropna()
+        if len(words) >= _LEAST_ROWS_WITH_NAMES and words.nunique() >= _SHARE_OF_NAMES * len(words):
+            names.append(f"{name} ({words.nunique()} words in {len(words)} rows)")
+    if names:
+        warnings.warn(
+            f"nearly every word is another one in the columns: {', '.join(names)}; a name of the row says "
+            "nothing about what is normal, so leave it out.",
+            stacklevel=stack_level_of_caller(),
+        )
 
 
 def read_images(

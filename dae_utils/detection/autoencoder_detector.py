@@ -77,7 +77,9 @@ class AutoencoderDetector(AnomalyDetector):
         held_out_share, random_state: see `AnomalyDetector`.
 
     Attributes:
-        network_: the trained Keras model, from components to components, with `encoder` and `decoder`.
+        network_: the trained Keras model, from components to components, with `encoder` and `decoder`. It is
+            there to look at: scores and reconstructions come from a copy in float64, made at the end of
+            `fit`, and training this one or changing its weights changes nothing of them.
         history_: the losses of the training.
         threshold_, conformal_ and others: see `AnomalyDetector`.
     """

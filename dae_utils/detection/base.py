@@ -31,8 +31,12 @@ from dae_utils.validation import Samples, check_fraction, check_scores
 
 __all__ = ["AnomalyDetector", "RandomState", "Samples", "flat"]
 
-# What scikit-learn and NumPy say of NaN and of words.
-_SIGNS_OF_A_TABLE = ("contains NaN", "could not convert string", "bytes/strings")
+# What scikit-learn and NumPy say of words, and of numbers that are not finite.
+_SIGNS_OF_WORDS = ("could not convert string", "bytes/strings")
+_SIGNS_OF_NO_NUMBER = ("contains NaN", "contains infinity")
+
+# So many rows or columns are named in an error.
+_MOST_NAMED = 5
 
 # What scikit-learn takes as `random_state`.
 RandomState = int | np.random.RandomState | None
@@ -237,7 +241,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         self.offset_ = -self.threshold_
 
     def _checked_scores(self, X: Samples) -> NDArray[np.float64]:
-        return check_scores(self._score(X), "the detector's scores")
+        scores = check_scores(self._score(X), "the detector's scores")
+        if len(scores) != len(X):
+            # Silence would give the scores to the wrong samples.
+            raise ValueError(
+                f"{type(self).__name__} has {len(scores)} scores for {len(X)} samples; its network, encoder "
+                "or _score must return one result per sample, in their order."
+            )
+        return scores
 
     def _checked_share(self) -> float:
         share = self.held_out_share
@@ -301,17 +312,20 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         try:
             return self._checked(X, reset, settings)
         except ValueError as error:
-            if not any(sign in str(error) for sign in _SIGNS_OF_A_TABLE):
-                raise
-            raise ValueError(
-                f"{error}\nA table with words or empty fields becomes numbers with "
-                "dae_utils.data.own.TableEncoder."
-            ) from error
+            if any(sign in str(error) for sign in _SIGNS_OF_NO_NUMBER):
+                problem = _not_finite(X)
+                if problem:
+                    raise ValueError(problem) from None
+            if _n_axes(X) == 2 and any(sign in str(error) for sign in _SIGNS_OF_WORDS):
+                raise ValueError(
+                    f"{error}\nA table with words or empty fields becomes numbers with "
+                    "dae_utils.data.own.TableEncoder."
+                ) from error
+            raise
 
     def _checked(self, X: ArrayLike, reset: bool, settings: dict[str, Any]) -> Samples:
         checked: Samples
-        n_axes = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
-        if n_axes > 2:  # scikit-learn counts the features of a matrix only
+        if _n_axes(X) > 2:  # scikit-learn counts the features of a matrix only
             checked = check_array(X, allow_nd=True, input_name="X", estimator=self, **settings)
             if 0 in checked.shape:
                 raise ValueError(f"X has shape {checked.shape}, so its samples hold no values.")
@@ -337,3 +351,40 @@ class AnomalyDetector(OutlierMixin, BaseEstimator, ABC):
         return type(self)(
             **{name: p if callable(p) else clone(p, safe=False) for name, p in parameters.items()}
         )
+
+
+def _n_axes(X: ArrayLike) -> int:
+    n_axes: int = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
+    return n_axes
+
+
+def _not_finite(X: Any) -> str:
+    """Return one line that says where samples hold NaN or infinite values; nothing if that cannot be told."""
+    try:
+        if hasattr(X, "columns"):
+            values = X.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            values = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        return ""
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return ""
+    is_table = values.ndim == 2
+    kinds = [name for name, found in (("NaN", np.isnan), ("infinity", np.isinf)) if found(values).any()]
+    rows = np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))
+    where = f"{'rows' if is_table else 'samples'} {_named(rows)} of {len(values)}, counted from 0"
+    if is_table:
+        columns = np.flatnonzero(bad.any(axis=0))
+        where += f" (columns {_named(getattr(X, 'columns', np.arange(values.shape[1]))[columns])})"
+    way_out = "remove or repair them"
+    if is_table and kinds == ["NaN"]:
+        way_out += ", or have empty fields filled by dae_utils.data.own.TableEncoder"
+    return f"Input X contains {' and '.join(kinds)} in {where}; {way_out}."
+
+
+def _named(items: Any) -> str:
+    """Return the first few of some rows or columns, and how many more there are."""
+    named = ", ".join(str(item) for item in items[:_MOST_NAMED])
+    more = len(items) - _MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named

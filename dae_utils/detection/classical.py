@@ -45,7 +45,7 @@ class _Components:
         variance_outside: mean variance along the directions left out.
 
     Raises:
-        ValueError: more components than samples or values.
+        ValueError: more components than samples or values, or samples that are all the same.
     """
 
     def __init__(self, X: Samples, n_components: int) -> None:
@@ -57,10 +57,16 @@ class _Components:
             reason=f" for data of shape {X.shape} (n, values)",
         )
         self.mean: NDArray[np.float64] = X.mean(axis=0, dtype=np.float64)
+        centred = self.centred(X)
+        # Less than this is what the values' own last digits vary by.
+        if np.abs(centred).max() <= 4 * np.finfo(np.float64).eps * np.abs(self.mean).max():
+            raise ValueError(
+                "All normal samples are the same, so there is no scale; fit more varied samples."
+            )
         # The eigenvectors of the small covariance matrix: many times faster than a singular value
         # decomposition of a tall matrix. In float64, because the covariance squares the spread of the values.
         solver = "covariance_eigh" if len(X) >= X.shape[1] else "full"
-        pca = PCA(n_components, svd_solver=solver).fit(self.centred(X))
+        pca = PCA(n_components, svd_solver=solver).fit(centred)
         self.axes: NDArray[np.float64] = pca.components_
         self.variances: NDArray[np.float64] = pca.explained_variance_
         self.variance_outside = float(pca.noise_variance_)
@@ -79,7 +85,7 @@ class PCADetector(AnomalyDetector):
 
     It may miss a new word in a table from `TableEncoder`. Such a word is zero in all columns, and that is
     nearer to the mean than any word that is known: where the components of the words are left out, the row
-    is reconstructed better than normal ones. `MahalanobisDetector` and `NeighbourDetector` find it.
+    is reconstructed better than normal ones. `MahalanobisDetector` finds it.
 
     Args:
         n_components: how many principal components to keep, at most the number of samples and of values in
@@ -124,7 +130,9 @@ class MahalanobisDetector(AnomalyDetector):
     Within the leading principal components the distance is measured by the variance of each, outside of them
     by one variance for all, the mean of those left out: the covariance of probabilistic principal components
     (Tipping and Bishop, Journal of the Royal Statistical Society B 61, 1999). What never varied, such as a
-    column that was constant or a word that was never met, so counts as far away as soon as it varies.
+    column that was constant or a word that was never met, so counts as far away as soon as it varies. This
+    holds where all components are kept in which the samples vary; in a table with more of them than 32, say
+    how many.
 
     Args:
         n_components: how many principal components to keep, at most as many as the samples vary in. None
@@ -189,6 +197,9 @@ class NeighbourDetector(AnomalyDetector):
 
     Simple, without any training, and hard to beat on small images. A sample that was itself learnt from finds
     itself at distance 0, so score other samples only.
+
+    In a table from `TableEncoder` a word that was never met is no further away than another known word would
+    be, and so is found in tables of very few columns only.
 
     Args:
         n_neighbours: how many of the nearest training samples to average over; all, with a warning, where

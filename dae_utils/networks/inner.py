@@ -14,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from dae_utils.validation import check_batch, check_count, check_same_shape
 
-__all__ = ["Network", "check_model", "codes", "encoder_activations", "predict_in_batches", "reconstruct"]
+__all__ = [
+    "Network",
+    "check_model",
+    "codes",
+    "encoder_activations",
+    "fits",
+    "predict_in_batches",
+    "reconstruct",
+    "shown",
+]
 
 # A Keras model, or any function from a batch to an array or to a list of arrays.
 Network: TypeAlias = keras.Model | Callable[[NDArray[Any]], Any]
@@ -30,13 +39,26 @@ _RESCALING_LAYERS = (
 
 
 def check_model(model: object) -> None:
-    """Raise `TypeError` unless `model` is a Keras model; of a detector, say where its own is."""
+    """Raise `TypeError` unless `model` is a Keras model; of a detector, say what its own is there for."""
     if not isinstance(model, keras.Model):
-        way_out = " (a fitted detector with a network has it in .network_)"
+        way_out = (
+            " (a detector trains in its own fit; a network that it trained is in .network_ to look at, and "
+            "its scores come from a copy)"
+        )
         raise TypeError(
             f"model must be a Keras model, not {type(model).__name__}"
             f"{way_out if hasattr(model, 'anomaly_score') else ''}."
         )
+
+
+def fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the wanted one, in which None stands for any size."""
+    return len(given) == len(wanted) and all(w is None or g == w for g, w in zip(given, wanted, strict=True))
+
+
+def shown(shape: tuple[int | None, ...]) -> str:
+    """Return a shape in words, with "any" for None."""
+    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
 
 
 def predict_in_batches(
@@ -56,17 +78,49 @@ def predict_in_batches(
         Shape (n, ...) as the model's output; for a model with several outputs, a list of such arrays.
 
     Raises:
-        ValueError: bad input, or a model that gives NaN (its training has diverged).
+        ValueError: bad input, samples of another shape than the model takes, or a model that gives NaN (its
+            training has diverged).
+        TypeError: `model` is neither a Keras model nor a function, such as a name or a class.
     """
+    _check_callable(model)
     x = check_batch(x).astype(np.float32, copy=False)
     batch_size = check_count(batch_size, "batch_size")
     # The model is called directly: `predict` sets up a data pipeline in each call, and `predict_on_batch` of
     # each new model is first traced, which takes longer than scoring a test set and makes TensorFlow warn.
-    settings = {"training": False} if isinstance(model, keras.Model) else {}
-    pieces = [model(x[start : start + batch_size], **settings) for start in range(0, len(x), batch_size)]
+    pieces = [_run(model, x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
     if isinstance(pieces[0], (list, tuple)):
         return [_join(parts) for parts in zip(*pieces, strict=True)]
     return _join(pieces)
+
+
+def _check_callable(model: object) -> None:
+    if isinstance(model, type):
+        raise TypeError(
+            f"the network must be a Keras model or a function of a batch, not the class {model.__name__}: "
+            "make an object of it, and train it."
+        )
+    if not callable(model):
+        raise TypeError(
+            f"the network must be a Keras model or a function of a batch, not {type(model).__name__}: give "
+            "the trained model itself."
+        )
+
+
+def _run(model: Network, batch: NDArray[Any]) -> Any:
+    """Return what a network makes of one batch; say in one line that samples have the wrong shape."""
+    if not isinstance(model, keras.Model):
+        return model(batch)
+    try:
+        return model(batch, training=False)
+    except Exception:
+        # Asked only now, because Keras itself adds or removes a last axis of 1.
+        wanted = getattr(model, "input_shape", None) if model.built else None
+        if not isinstance(wanted, tuple) or fits(batch.shape[1:], wanted[1:]):
+            raise
+        raise ValueError(
+            f"the network takes samples of shape {shown(wanted[1:])}, but x holds samples of shape "
+            f"{batch.shape[1:]}: reshape x, or give the network another keras.Input."
+        ) from None
 
 
 def _join(pieces: Sequence[ArrayLike]) -> NDArray[Any]:

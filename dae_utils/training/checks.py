@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from numbers import Real
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike, NDArray
 
+from dae_utils.networks.inner import fits, shown
 from dae_utils.training.batches import FloatArray, TrainingPairs, check_sigmoid_targets, is_on_disk
 from dae_utils.training.trainer import Loss
 from dae_utils.validation import check_batch, check_count, check_numbers
@@ -49,14 +51,25 @@ def check_settings(
     patience: int | None,
     seed: int,
     has_validation: bool,
+    corrupt: object = None,
 ) -> None:
-    """Raise `ValueError` unless the settings of a training are numbers in their range."""
+    """Raise `ValueError` unless the settings of a training are in their range."""
     check_count(epochs, "epochs")
     check_count(batch_size, "batch_size")
     check_count(seed, "seed", least=0)
+    if not isinstance(learning_rate, Real) or isinstance(learning_rate, (bool, np.bool_)):
+        raise ValueError(
+            f"learning_rate must be one number, not {learning_rate!r}: try 5e-3, the default; how it changes "
+            "during the training is what schedule says."
+        )
     if not 0 < learning_rate < math.inf:
         raise ValueError(
             f"learning_rate must be positive and finite, not {learning_rate}: try 5e-3, the default."
+        )
+    if corrupt is not None and not callable(corrupt):
+        raise ValueError(
+            f"corrupt must be a function of (random generator, x), not {corrupt!r}: write one that returns x "
+            "with the noise that you want."
         )
     if patience is not None:
         check_count(patience, "patience")
@@ -178,12 +191,14 @@ def check_network(model: keras.Model, loss: Loss, *samples: TrainingPairs) -> li
 
 def _check_loss(loss: Loss) -> None:
     try:
-        keras.losses.get(loss)
-    except ValueError:
+        known = keras.losses.get(loss) is not None
+    except (TypeError, ValueError):
+        known = False
+    if not known:
         raise ValueError(
             f"unknown loss {loss!r}: use the name of one in keras.losses, such as 'mean_squared_error', "
             "or a function of (targets, outputs)."
-        ) from None
+        )
 
 
 def _compares_value_for_value(loss: Loss) -> bool:
@@ -199,10 +214,10 @@ def _compares_value_for_value(loss: Loss) -> bool:
 def _check_input_shape(model: keras.Model, samples: TrainingPairs) -> None:
     wanted = getattr(model, "input_shape", None) if model.built else None
     given = samples.inputs.shape[1:]
-    if isinstance(wanted, tuple) and not _fits(given, wanted[1:]):
+    if isinstance(wanted, tuple) and not fits(given, wanted[1:]):
         name = samples.inputs_name
         raise ValueError(
-            f"the network takes samples of shape {_shown(wanted[1:])}, but {name} holds samples of shape "
+            f"the network takes samples of shape {shown(wanted[1:])}, but {name} holds samples of shape "
             f"{given}: reshape {name}, or give the network another keras.Input."
         )
 
@@ -224,21 +239,13 @@ def _output_shape(model: keras.Model, samples: TrainingPairs) -> tuple[int | Non
 
 def _check_target_shape(output_shape: tuple[int | None, ...], samples: TrainingPairs) -> None:
     given = samples.targets.shape[1:]
-    if not _fits(given, output_shape):
+    if not fits(given, output_shape):
         own = f"the targets, which are {samples.inputs_name} itself,"
         what = own if samples.are_one_array else f"the targets {samples.name}"
         raise ValueError(
-            f"the network returns outputs of shape {_shown(output_shape)}, but {what} have shape {given}: "
+            f"the network returns outputs of shape {shown(output_shape)}, but {what} have shape {given}: "
             "they must agree, so reshape one of them or change the last layer."
         )
-
-
-def _fits(given: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(given) == len(wanted) and all(w is None or g == w for g, w in zip(given, wanted, strict=True))
-
-
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
 
 
 def ends_in_sigmoid(model: keras.Model) -> bool:

@@ -108,13 +108,13 @@ def fit(
     Raises:
         ValueError: empty, non-finite or mismatched arrays, arrays that do not fit the network, or a setting
             out of range.
-        TypeError: `model` is no Keras model, such as a detector, whose network is its ``network_``.
+        TypeError: `model` is no Keras model, such as a detector, which trains a network by itself.
         FloatingPointError: the training or validation loss became infinite or NaN. With `patience` the model
             then has the weights of its best epoch, if there was one before; otherwise those with which the
             loss was lost, which are of no use.
     """
     check_model(model)
-    check_settings(epochs, batch_size, learning_rate, patience, seed, validation_data is not None)
+    check_settings(epochs, batch_size, learning_rate, patience, seed, validation_data is not None, corrupt)
     samples = [check_pairs(x, y, "x", "y")]
     if validation_data is not None:
         samples.append(check_validation_data(validation_data))

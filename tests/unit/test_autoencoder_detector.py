@@ -238,3 +238,14 @@ def test_sizes_may_be_integers_of_numpy_and_one_size_is_one_layer():
     scores = search.cv_results_["mean_test_score"].reshape(2, 4)
     np.testing.assert_array_equal(scores, np.repeat(scores[:, :1], 4, axis=1))
     assert search.best_estimator_.network_.encoder.output_shape == (None, search.best_params_["code_size"])
+
+
+def test_its_network_is_there_to_look_at_only(fitted, digits):
+    images = digits[0][:20]
+    before = fitted.anomaly_score(images)
+    weights = fitted.network_.get_weights()
+    try:
+        fitted.network_.set_weights([np.zeros_like(weight) for weight in weights])
+        np.testing.assert_array_equal(fitted.anomaly_score(images), before)
+    finally:
+        fitted.network_.set_weights(weights)

@@ -103,8 +103,14 @@ def test_mahalanobis_needs_varied_samples():
     assert MahalanobisDetector(3, **ALL).fit(flat).n_components_ == 3
     assert MahalanobisDetector(**ALL).fit(flat).n_components_ == 3
     assert MahalanobisDetector(**ALL).fit(samples(200, 40)).n_components_ == 32
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("detector", [PCADetector(), PCADetector(0), MahalanobisDetector(2)], ids=str)
+@pytest.mark.parametrize("value", [0, 0.3, 1e6 / 3])
+def test_samples_that_are_all_the_same_have_no_components(detector, value):
     with pytest.raises(ValueError, match="All normal samples are the same"):
-        MahalanobisDetector(2, **ALL).fit(np.full((50, 6), 0.3))
+        clone(detector).fit(np.full((50, 6), value))
 
 
 @pytest.mark.parametrize("n_values", [1, 9, 40])

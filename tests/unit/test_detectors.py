@@ -539,3 +539,43 @@ def test_numbers_too_large_for_a_network_are_told():
 def test_all_the_same_samples_still_train_a_network():
     detector = ReconstructionDetector(epochs=1, false_alarm_rate=0.2).fit(np.full((50, 4), 7.0))
     assert (detector.predict(np.full((3, 4), 7.0)) == 1).all()
+
+
+@pytest.mark.parametrize("change", [lambda codes: codes[:-1], lambda codes: np.concatenate([codes, codes])])
+@pytest.mark.parametrize("detector", [LatentMahalanobis, LatentNeighbours])
+def test_an_encoder_that_does_not_give_a_code_to_every_sample_is_refused(detector, change):
+    x = samples(60, 6)
+    wrong = detector(lambda batch: change(CURVED.encode(batch)), held_out_share=0).fit(x)
+
+    with pytest.raises(ValueError, match=r"has \d+ scores for 20 samples; its network, encoder or _score"):
+        wrong.anomaly_score(samples(20, 6, seed=1))
+    with pytest.raises(ValueError, match=r"has \d+ scores for 12 samples"):
+        wrong.set_params(held_out_share=0.2).fit(x)
+
+
+@pytest.mark.parametrize("detector", [ReconstructionDetector, LatentMahalanobis, LatentNeighbours])
+def test_a_network_for_samples_of_another_shape_is_refused_in_one_line(detector):
+    network = keras.Sequential([keras.Input((5,)), layers.Dense(5)])
+    message = r"^the network takes samples of shape \(5,\), but x holds samples of shape \(6,\): reshape x"
+    with pytest.raises(ValueError, match=message) as caught:
+        detector(network).fit(samples(100, 6))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_last_axis_of_1_is_still_left_to_keras():
+    encoder = keras.Sequential([keras.Input((3, 2, 1)), layers.Flatten(), layers.Dense(2)])
+    assert LatentMahalanobis(encoder).fit(samples(100, 3, 2)).n_features_in_ == 6
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        ("autoencoder.keras", "or a function of a batch, not str: give the trained model itself"),
+        (CurvedAutoencoder, "not the class CurvedAutoencoder: make an object of it"),
+    ],
+)
+@pytest.mark.parametrize("detector", [ReconstructionDetector, LatentMahalanobis, LatentNeighbours])
+def test_what_is_no_network_is_refused_in_one_line(detector, network, says):
+    with pytest.raises(TypeError, match=says) as caught:
+        detector(network).fit(samples(100, 6))
+    assert "\n" not in str(caught.value)

@@ -230,6 +230,45 @@ def test_a_table_that_is_not_numbers_is_sent_to_the_encoder(table, says):
         PCADetector().fit(table)
 
 
+@pytest.mark.parametrize(
+    "give", [pd.DataFrame, np.asarray, lambda x: x.tolist()], ids=["frame", "array", "list"]
+)
+def test_where_a_number_is_missing_is_said_in_one_line(give):
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    detector = PCADetector(2).fit(give(x))
+    x[[3, 7], [1, 2]] = np.nan
+    for ask in (detector.predict, detector.calibrate, clone(detector).fit):
+        with pytest.raises(
+            ValueError, match=r"NaN in rows 3, 7 of 50.*columns 1, 2\).*TableEncoder"
+        ) as caught:
+            ask(give(x))
+        assert "\n" not in str(caught.value)
+    x[10:20, 0] = np.inf
+    # The encoder does not take infinite numbers.
+    with pytest.raises(
+        ValueError, match=r"NaN and infinity in rows 3, 7, 10, 11, 12 and 7 more.*repair them\.$"
+    ):
+        detector.predict(give(x))
+
+
+def test_the_columns_without_a_number_are_named():
+    table = pd.DataFrame({"size": [1.0, 2.0] * 9, "weight": pd.array([1, None] * 9, dtype="Int64")})
+    with pytest.raises(ValueError, match=r"rows 1, 3, 5, 7, 9 and 4 more of 18.*\(columns weight\)"):
+        PCADetector().fit(table)
+
+
+def test_images_are_not_sent_to_the_encoder_of_tables():
+    x = np.random.default_rng(0).normal(size=(50, 4, 4))
+    x[8, 1, 2] = np.nan
+    with pytest.raises(
+        ValueError, match=r"^Input X contains NaN in samples 8 of 50, counted from 0; remove or"
+    ):
+        PCADetector(2).fit(x)
+    with pytest.raises(ValueError, match="could not convert string") as caught:
+        PCADetector(2).fit(np.full((9, 2, 2), "red"))
+    assert "TableEncoder" not in str(caught.value)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
 def test_an_image_alone_is_told_how_to_become_a_batch(shape):
     images = np.random.default_rng(0).random((50, *shape))

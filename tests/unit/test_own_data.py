@@ -94,6 +94,10 @@ class TestTable:
         [
             (lambda t: t.drop(columns=["count", "colour"]), "no column count, colour"),
             (lambda t: t.assign(count=list("abcd")), "count held numbers in fit and holds words"),
+            (
+                lambda t: t.assign(count=[0, 1, "n.v.", 3]),
+                r"count is text, but 3 of its 4.*'n\.v\.' in row 2",
+            ),
             (lambda t: t.assign(colour=[1, 2, 3, 4]), "colour held words in fit and holds numbers"),
         ],
     )
@@ -105,6 +109,79 @@ class TestTable:
     def test_fit_comes_first(self, table):
         with pytest.raises(NotFittedError, match="call fit"):
             TableEncoder().transform(table)
+
+    @pytest.mark.parametrize(
+        ("fields", "says"),
+        [
+            (
+                ["12,3", "7,5", None, "8"],
+                r"count is text, but 3 of its 3 fields are numbers.*'12,3' in row 0",
+            ),
+            (["1", "2.5", "n.v.", "-3e4"], r"3 of its 4 fields.*'n\.v\.' in row 2.*decimal=','.*na_values="),
+            (np.array([1.5, 2, 3, None], dtype=object), "count holds numbers as objects.*to_numeric"),
+        ],
+    )
+    def test_numbers_that_were_read_as_text_are_refused(self, table, fields, says):
+        with pytest.raises(ValueError, match=says) as caught:
+            TableEncoder().fit(table.assign(count=fields))
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [["12", "12a", "b", "c"], ["01", "02", "02", None], pd.Categorical(["1,5", "2,5", "1,5", "2,5"])],
+        ids=["as many words as numbers", "digits on purpose", "categories"],
+    )
+    def test_words_that_look_like_numbers_may_be_words(self, table, fields):
+        words = {word for word in fields if isinstance(word, str)}
+        names = TableEncoder().fit(table.assign(colour=fields)).get_feature_names_out()
+
+        assert {f"colour={word}" for word in words} <= set(names)
+
+    def test_a_column_that_names_the_rows_is_told(self):
+        table = pd.DataFrame({"id": [f"tumour {i}" for i in range(50)], "size": range(50)})
+        with pytest.warns(UserWarning, match=r"id \(50 words in 50 rows\).*leave it out") as caught:
+            TableEncoder().fit(table)
+        assert caught[0].filename == __file__
+
+    def test_the_values_have_names_in_their_order(self, table):
+        table = table[["colour", "count", "broken", "length"]]
+        encoder = TableEncoder().fit(table)
+        names = encoder.get_feature_names_out()
+
+        assert list(names[:3]) == ["count", "broken", "length"]
+        assert list(names[3:]) == ["colour=(empty)", "colour=blue", "colour=red"]
+        x = pd.DataFrame(encoder.transform(table), columns=names)
+        assert_array_equal(x["colour=red"], [1, 0, 0, 1])
+        assert_array_equal(x["count"].rank(), [1, 2, 3, 4])
+        only_words = TableEncoder().fit(table[["colour"]])
+        assert len(only_words.get_feature_names_out()) == only_words.n_values_ == 3
+        with pytest.raises(NotFittedError, match="call fit"):
+            TableEncoder().get_feature_names_out()
+
+    def test_a_column_that_becomes_much_emptier_is_told(self, recwarn):
+        random = np.random.default_rng(0)
+        table = pd.DataFrame(random.normal(size=(300, 3)), columns=["a", "b", "c"])
+        table = table.mask(random.random(table.shape) < 0.05)
+        encoder = TableEncoder().fit(table)
+        encoder.transform(table)
+        for _ in range(50):  # chance brings some more, and in few rows many more
+            encoder.transform(table.sample(10, random_state=random.integers(10**6)))
+        assert not recwarn.list
+
+        emptied = table[:60].assign(b=table["b"][:30])
+        with pytest.warns(
+            UserWarning, match=r"columns much emptier than in fit: b \(5\d% empty, \d% in fit\)"
+        ):
+            encoder.transform(emptied)
+
+    def test_a_row_without_any_number_is_told(self):
+        table = pd.DataFrame({"a": [1.0, 2.0] * 20, "b": [2.0, 3.0] * 20, "word": ["x", "y"] * 20})
+        encoder = TableEncoder().fit(table)
+        table.loc[3, ["a", "b"]] = np.nan
+
+        with pytest.warns(UserWarning, match=r"without any number: 1 \(the first is row 3\)") as caught:
+            encoder.transform(table)
+        assert caught[0].filename == __file__
 
 
 class TestImages:

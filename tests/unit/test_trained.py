@@ -436,3 +436,22 @@ def test_another_backend_loads_what_this_one_trained(published, notebook_folder)
     with np.load(notebook_folder / "jax.npz") as stored:
         for mine, theirs in zip(published[0].get_weights(), stored.values(), strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_changed_default_of_the_library_is_another_training(monkeypatch, capsys):
+    x = np.random.default_rng(0).random((64, 6)).astype("float32")
+
+    def train_once(**settings):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        load_or_train(model, NAME, least_seconds=0).train_with(fit, x, epochs=1, **settings)
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("DAE_TRAIN", "publish")
+    train_once()
+    monkeypatch.delenv("DAE_TRAIN")
+    assert train_once().startswith("loaded")
+    # Written out, a default is the same training.
+    assert train_once(batch_size=32).startswith("loaded")
+    monkeypatch.setitem(fit.__kwdefaults__, "batch_size", 16)
+    assert "the settings of its training changed" in train_once()

@@ -684,6 +684,11 @@ GOOD = np.ones((4, 2), np.float32)
         ),
         (GOOD, {"y": np.ones((4, 1))}, "^the network returns outputs"),
         (GOOD, {"loss": "mean_square"}, "^unknown loss 'mean_square'"),
+        (GOOD, {"loss": None}, "^unknown loss None: use the name of one in keras.losses"),
+        (GOOD, {"loss": 3}, "^unknown loss 3: "),
+        (GOOD, {"corrupt": 0.3}, r"^corrupt must be a function of \(random generator, x\), not 0\.3"),
+        (GOOD, {"learning_rate": "0.1"}, "^learning_rate must be one number, not '0.1': try 5e-3"),
+        (GOOD, {"learning_rate": None}, "^learning_rate must be one number, not None"),
         (GOOD, {"epochs": 0}, "^epochs must be a whole number at least 1, not 0"),
         (GOOD, {"epochs": 1.5}, "^epochs must be a whole number"),
         (GOOD, {"batch_size": 0}, "^batch_size must be a whole number at least 1, not 0"),
@@ -706,9 +711,11 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_changes(x, options
     np.testing.assert_array_equal(model.get_weights()[0], np.eye(2))
 
 
-def test_a_detector_is_refused_with_the_place_of_its_network():
+def test_a_detector_is_refused_with_what_its_network_is_there_for():
     detector = ReconstructionDetector(identity(2), held_out_share=0).fit(draw(20, 2))
-    with pytest.raises(TypeError, match=r"ReconstructionDetector.*network_"):
+    with pytest.raises(
+        TypeError, match=r"ReconstructionDetector \(a detector trains in its own fit;.*network_ to"
+    ):
         fit(detector, GOOD, epochs=1)
     with pytest.raises(TypeError, match="model must be a Keras model, not str"):
         fit("network", GOOD, epochs=1)

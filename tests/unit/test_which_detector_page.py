@@ -1,14 +1,21 @@
-"""The two programs on the page "Which detector for which data", run as they stand there, on real data."""
+"""The two programs on the page "Which detector for which data", run as they stand, and what it claims."""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from dae_utils.detection import AutoencoderDetector
+from dae_utils.data.own import TableEncoder
+from dae_utils.detection import (
+    AutoencoderDetector,
+    MahalanobisDetector,
+    NeighbourDetector,
+    PCADetector,
+)
 from dae_utils.evaluation import auroc
 from tools.notebook_code import PROJECT
 
@@ -66,10 +73,16 @@ def test_the_size_that_is_chosen_is_nearly_the_best(problem):
     assert area(chosen) >= max(areas) - 0.03
 
 
+def fitted(normal: pd.DataFrame) -> dict:
+    """Return what the text of the second program says is given."""
+    encoder = TableEncoder().fit(normal)
+    detector = AutoencoderDetector().fit(encoder.transform(normal))
+    return {"normal": normal, "encoder": encoder, "detector": detector}
+
+
 @pytest.fixture(scope="module")
 def on_tumours() -> dict:
-    x = benign()
-    return {"x_normal": x[:250], "detector": AutoencoderDetector().fit(x[:250]), "columns": range(30)}
+    return fitted(pd.DataFrame(benign()[:250]))
 
 
 def place_of(wrong: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -84,7 +97,7 @@ def test_the_column_with_a_wrong_value_is_named(on_tumours):
         wrong = np.random.default_rng(shift).integers(30, size=len(x_new))
         exchanged = x_new.copy()
         exchanged[rows, wrong] = np.roll(x_new, shift, axis=0)[rows, wrong]
-        blamed.extend(place_of(wrong, run(1, x_new=exchanged, **on_tumours)["blame"]))
+        blamed.extend(place_of(wrong, run(1, new=pd.DataFrame(exchanged), **on_tumours)["blame"]))
         by_size.extend(place_of(wrong, np.abs(exchanged)))
 
     assert np.mean(np.equal(blamed, 0)) == pytest.approx(1 / 3, abs=0.1)
@@ -96,7 +109,7 @@ def test_the_strangest_rows_are_listed_with_their_columns(on_tumours, capsys):
     x_new = benign()[250:]
     x_new[7, 4] = 20
 
-    run(1, x_new=x_new, **on_tumours)
+    run(1, new=pd.DataFrame(x_new), **on_tumours)
 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10
@@ -107,9 +120,56 @@ def test_a_column_that_never_varied_is_named_when_it_does():
     x_normal, x_new = benign()[:250], benign()[250:]
     x_normal[:, 4] = x_new[:, 4] = 0
     x_new[0, 4] = 1
-    detector = AutoencoderDetector().fit(x_normal)
 
-    blame = run(1, x_normal=x_normal, x_new=x_new, detector=detector, columns=range(30))["blame"]
+    blame = run(1, new=pd.DataFrame(x_new), **fitted(pd.DataFrame(x_normal)))["blame"]
 
     assert blame[0].argmax() == 4
     assert np.isfinite(blame).all()
+
+
+def mixed(n: int, seed: int) -> pd.DataFrame:
+    """Return a made-up table: a word, two numbers that lie where it says, and one that lies anywhere."""
+    random = np.random.default_rng(seed)
+    kind = random.integers(3, size=n)
+    return pd.DataFrame(
+        {
+            "colour": np.array(["red", "green", "blue"])[kind],
+            "length": 10 * kind + random.normal(size=n),
+            "weight": 100 - 20 * kind + random.normal(size=n),
+            "age": random.normal(size=n),
+        }
+    )
+
+
+def test_a_number_and_a_word_are_named_in_a_table_of_both(capsys):
+    new = mixed(200, seed=1)
+    new.loc[3, "age"] = 40.0
+    kinds = {"red": "green", "green": "blue", "blue": "red"}
+    new.loc[5, "colour"] = kinds[new.loc[5, "colour"]]
+
+    names = run(1, new=new, **fitted(mixed(400, seed=0)))
+
+    assert list(names["columns"][:3]) == ["length", "weight", "age"]
+    lines = {int(line.split()[0]): line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()}
+    assert lines[3].startswith("age (")
+    assert "colour=" in lines[5]
+
+
+def test_only_the_mahalanobis_distance_finds_a_word_that_was_never_met():
+    def table(n: int, seed: int, n_words: int = 10) -> pd.DataFrame:
+        random = np.random.default_rng(seed)
+        numbers = pd.DataFrame(random.normal(size=(n, 8))).add_prefix("number ")
+        return numbers.assign(word=random.choice([f"word {i}" for i in range(n_words)], n))
+
+    def alarms(detector, n_words: int = 10) -> float:
+        encoder = TableEncoder().fit(table(600, 0, n_words))
+        detector.fit(encoder.transform(table(600, 0, n_words)))
+        new = table(200, 1, n_words).assign(word="never met")
+        return np.mean(detector.predict(encoder.transform(new)) == -1)
+
+    assert alarms(MahalanobisDetector()) == 1
+    for detector in (PCADetector(), NeighbourDetector(), AutoencoderDetector()):
+        assert alarms(detector) <= 0.1
+    # 8 numbers and 30 words vary in 37 directions.
+    assert alarms(MahalanobisDetector(), n_words=30) < 0.1
+    assert alarms(MahalanobisDetector(37), n_words=30) == 1
