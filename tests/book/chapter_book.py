@@ -162,6 +162,11 @@ def build(folder: Path) -> Path:
     (folder / "notebooks" / "01_x.ipynb").write_text(json.dumps(chapter()), encoding="utf-8")
     toc = "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/01_x\n"
     (folder / "_toc.yml").write_text(toc, encoding="utf-8")
+    return build_book(folder)
+
+
+def build_book(folder: Path) -> Path:
+    """Build the book in a folder, which must give no warning, and return the folder of its pages."""
     run = subprocess.run(
         [sys.executable, "-c", JUPYTER_BOOK, "build", str(folder), "-W", "--keep-going"],
         capture_output=True,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import page_checks as checks
 import pytest
+from chapter_book import build_book
 from page_checks import PROJECT
 
 sys.path.insert(0, str(PROJECT / "book" / "_ext"))
@@ -26,7 +26,6 @@ ONE_PIXEL = base64.b64encode(
 ).decode()
 
 # There is no `python -m jupyter_book`, and the script of that name need not be on the path.
-JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 
 RUN = {
     "code_digest": "sha256:0123456789abcdef0123456789abcdef",
@@ -390,14 +389,7 @@ def build(folder: Path, chapter: dict, address: str = "") -> dict[str, checks.Pa
     )
     (folder / "notebooks" / "01_x.ipynb").write_text(json.dumps(chapter), encoding="utf-8")
     (folder / "notebooks" / "results" / "01_x.json").write_text(json.dumps(RESULTS), encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "-c", JUPYTER_BOOK, "build", str(folder), "-W", "--keep-going"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
-    pages = checks.all_pages((folder / "_build" / "html").resolve())
+    pages = checks.all_pages(build_book(folder).resolve())
     assert "notebooks/01_x.html" in pages
     return pages
 

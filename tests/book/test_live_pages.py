@@ -11,7 +11,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import DESKTOP, PHONE, Visit, served
+from chapter_book import build_book
 from page_checks import PROJECT
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
@@ -59,7 +59,6 @@ MOST_MILLISECONDS = 10
 # Demos draw when the browser does.
 NEXT_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))"
 
-JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 PAGE = """# A page
 
 Text before.
@@ -105,14 +104,7 @@ def book(tmp_path_factory) -> Path:
     toc = "format: jb-book\nroot: book/start\nchapters:\n"
     toc += "".join(f"- file: book/{name}\n" for name in NAMES)
     (folder / "_toc.yml").write_text(toc, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "-c", JUPYTER_BOOK, "build", str(folder), "-W", "--keep-going"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
-    return folder / "_build" / "html"
+    return build_book(folder)
 
 
 @pytest.fixture(scope="module", params=["http", "file"])
