@@ -134,8 +134,20 @@ def test_a_number_may_differ_by_rounding_and_by_a_tenth_of_its_interval():
     assert [(row.key, row.holds) for row in missing] == [("a.b", False), ("a.c", False)]
 
 
-def test_a_notebook_without_networks_is_passed_over(tmp_path, capsys):
-    path = write(tmp_path)
+def test_a_chapter_without_networks_is_run_from_nothing(copy, capsys):
+    for file in trained_files(copy):
+        file.unlink()
+
+    assert verify.main([str(copy), "--force"]) == 0
+    output = capsys.readouterr().out
+    assert "from nothing" in output
+    assert re.search(r"toy.error .*holds", output)
+
+
+def test_a_study_without_networks_is_passed_over(tmp_path, capsys):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    path = write(folder)
 
     assert verify.main([str(path)]) == 0
     assert "publishes no network" in capsys.readouterr().out
