@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -99,6 +99,7 @@ def draw_scores(
         ax.axvline(threshold, color="black", linewidth=1.2, label="threshold")
     if log:
         ax.set_xscale("log")
+        _plain_ticks(ax, edges[0], edges[-1])
     ax.set_xlabel(xlabel)
     ax.set_ylabel("share of samples in a bin (%)")
     if direct_labels and len(groups) <= 4:
@@ -106,6 +107,16 @@ def draw_scores(
     else:
         ax.legend()
     return ax
+
+
+def _plain_ticks(ax: Axes, low: float, high: float) -> None:
+    """Write plain numbers along a logarithmic axis, few enough not to run into each other."""
+    steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    ax.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _shared_edges(
