@@ -190,9 +190,11 @@ def draw_width(data: LiveFile) -> Any:
         _show(row[0], images[index], "image")
         for place, column in zip(row[1:], columns, strict=True):
             alarm = "alarm" if errors[column, index] > data.arrays["thresholds"][column] else "no alarm"
-            top = f"width {widths[column]}\n" if row is axes[0] else ""
-            _show(place, copies[column, index], top + alarm)
-    figure.supxlabel("AUROC " + ", ".join(f"{areas[i]:.3f}" for i in columns), fontsize=10)
+            _show(place, copies[column, index], alarm)
+    for top, bottom, column in zip(*axes[:, 1:], columns, strict=True):
+        top.set_title(f"width {widths[column]}\n{top.get_title()}", fontsize=10)
+        settings = {"ha": "center", "va": "top", "transform": bottom.transAxes, "fontsize": 10}
+        bottom.text(0.5, -0.06, f"AUROC\n{areas[column]:.3f}", **settings)
     return figure
 
 

@@ -106,7 +106,7 @@ daeLive.demo("width", ({ stage, model }) => {
     }
   );
 
-  const lowest = Math.floor(20 * Math.min(...areas.flat())) / 20;
+  const lowest = Math.floor(50 * Math.min(...areas.flat())) / 50;
   const spacing = 1 - lowest > 0.25 ? 0.1 : 1 - lowest > 0.1 ? 0.05 : 0.02;
   const levels = [];
   for (let level = 1; level > lowest - 1e-9; level -= spacing) levels.push([level, level.toFixed(2)]);
