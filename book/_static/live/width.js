@@ -210,7 +210,7 @@ daeLive.demo("width", ({ stage, model }) => {
       "div",
       { class: "live-pair" },
       tools.panel("Its error at every width; dashed: threshold", errorChart.node),
-      tools.panel(`AUROC of every width${trainings > 1 ? ", mean of the trainings (dots)" : ""}`, areaChart.node)
+      tools.panel("AUROC of every width", areaChart.node)
     ),
     el(
       "div",
@@ -232,7 +232,8 @@ daeLive.demo("width", ({ stage, model }) => {
       "p",
       { class: "live-hint" },
       `Every network has learnt from the digit ${digit} alone. Each has its own threshold, set so that ` +
-        `${tools.percent(rate)} of the held-out ${digit}s raise a false alarm.`
+        `${tools.percent(rate)} of the held-out ${digit}s raise a false alarm.` +
+        (trainings > 1 ? ` The AUROC is the mean of ${trainings} trainings, which are the small dots.` : "")
     )
   );
   gallery.node.classList.add("live-dozen");
