@@ -308,7 +308,7 @@
       const focused = document.activeElement === root;
       root.removeAttribute("tabindex");
       if (focused) {
-        const first = stage.querySelector("button, input, select, [tabindex='0']");
+        const first = stage.querySelector("button:not([tabindex='-1']), input, select, [tabindex='0']");
         if (first) first.focus({ preventScroll: true });
       }
       root.dispatchEvent(new CustomEvent("live-ready", { bubbles: true }));
