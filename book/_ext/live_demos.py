@@ -5,10 +5,10 @@
     ```
 
 The name is that of a file in ``notebooks/live/``, which the chapter of that number wrote when it was run
-(`dae_utils.live.export`); the text is the caption. In the HTML pages the directive leaves a picture, drawn
-here from that file, and `book/_static/live/engine.js` puts the demo in its place when a reader comes to it. A
-reader without scripts, and every other format, has the picture. The option `alt` replaces the words for those
-who do not see it.
+(`dae_utils.live.export`), unless the demo shows the file of another one; the text is the caption. In the HTML
+pages the directive leaves a picture, drawn here from that file, and `book/_static/live/engine.js` puts the
+demo in its place when a reader comes to it. A reader without scripts, and every other format, has the
+picture. The option `alt` replaces the words for those who do not see it.
 
 Only pages with a demo load the engine; the data goes to ``_static/live/data`` of the built pages.
 """
@@ -51,12 +51,14 @@ class Demo:
         name: what the demo is called by a reader's screen reader.
         draw: takes the content of the file and gives the picture, a matplotlib figure.
         alt: words for the picture.
+        file: the name of another demo whose file this one shows too, if it has none of its own.
     """
 
     script: str
     name: str
     draw: Callable[[LiveFile], Any]
     alt: str
+    file: str = ""
 
 
 # --- the pictures -----------------------------------------------------------------------------------------
@@ -151,6 +153,48 @@ def draw_digit(data: LiveFile) -> Any:
         _show(row[1], copies[chosen], "copy")
         difference = np.abs(images - copies)[chosen]
         _show(row[2], difference, f"score {scores[chosen]:.4f}: {alarm}", cmap="Reds")
+    return figure
+
+
+def draw_fool(data: LiveFile) -> Any:
+    """Draw an image on its way to its reconstruction: at first, below the threshold, and at the end."""
+    images, digit = data.arrays["samples"] / 255, data.numbers["digit"]
+    x = images[data.arrays["sample_labels"] != digit].reshape(-1, 784)
+    path = [x]
+    for share in [0.25] * 12 + [1] * 60:
+        path.append(path[-1] + share * (_forward(data, path[-1]) - path[-1]))
+    errors = np.array([np.square(x - _forward(data, x)).mean(axis=1) for x in path])
+    alarms = errors > data.numbers["threshold"]
+    steps = np.where(alarms[0] & ~alarms.all(axis=0), alarms.argmin(axis=0), len(path))
+    # The one that gets there with the smallest change.
+    index = int(steps.argmin())
+    stops = ("at first", 0), ("after help", min(steps[index], len(path) - 1)), ("in the end", len(path) - 1)
+    figure, axes = _subplots(1, 3, (5.4, 2.3))
+    for place, (title, step) in zip(axes[0], stops, strict=True):
+        alarm = "alarm" if alarms[step, index] else "no alarm"
+        title = f"{title}\nerror {errors[step, index]:.4f}: {alarm}"
+        _show(place, path[step][index].reshape(28, 28), title)
+    return figure
+
+
+def draw_width(data: LiveFile) -> Any:
+    """Draw a normal image and another one with their reconstructions at four widths."""
+    widths, labels = data.arrays["widths"].astype(int), data.arrays["labels"]
+    images, copies = data.arrays["images"] / 255, data.arrays["copies"] / 255
+    errors = np.square(images - copies).mean(axis=(2, 3))
+    areas = data.arrays["aurocs"].mean(axis=0)
+    normal = labels == data.numbers["digit"]
+    columns = np.linspace(0, len(widths) - 1, 4).round().astype(int)
+    figure, axes = _subplots(2, 5, (5.4, 2.9))
+    for row, index in zip(axes, (normal.argmax(), (~normal).argmax()), strict=True):
+        _show(row[0], images[index], "image")
+        for place, column in zip(row[1:], columns, strict=True):
+            alarm = "alarm" if errors[column, index] > data.arrays["thresholds"][column] else "no alarm"
+            _show(place, copies[column, index], alarm)
+    for top, bottom, column in zip(*axes[:, 1:], columns, strict=True):
+        top.set_title(f"width {widths[column]}\n{top.get_title()}", fontsize=10)
+        settings = {"ha": "center", "va": "top", "transform": bottom.transAxes, "fontsize": 10}
+        bottom.text(0.5, -0.06, f"AUROC\n{areas[column]:.3f}", **settings)
     return figure
 
 
@@ -281,12 +325,27 @@ DEMOS = {
         "Two rows of three small pictures: a digit, the network's copy of it, and where they differ. The"
         " digit that the network has learnt is copied well; the other one is not, and its score is higher.",
     ),
+    "01_fool": Demo(
+        "fool",
+        "Fool the network",
+        draw_fool,
+        "A digit three times. At first there is an alarm; a little changed, there is none, though the digit "
+        "can still be read; at the end the error is next to nothing, and the image no digit at all.",
+        file="01_digit",
+    ),
     "01_scores": Demo(
         "scores",
         "Move a threshold",
         draw_scores,
         "Two overlapping histograms of the reconstruction error, of the normal digit on the left and of the "
         "others on the right, with a vertical line at the threshold.",
+    ),
+    "01_width": Demo(
+        "width",
+        "Change the width of the code",
+        draw_width,
+        "Two rows: the digit that the networks have learnt, and another one, each with its reconstructions "
+        "at four widths of the code. The wider the code, the better both are reconstructed.",
     ),
     "02_denoise": Demo(
         "photo",
@@ -344,6 +403,11 @@ def picture(name: str, source: Path, target: Path) -> None:
     plt.close(figure)
 
 
+def file_of(name: str) -> str:
+    """Return the name of the file, without its ending, that a demo shows."""
+    return DEMOS[name].file or name
+
+
 def digest(*files: Path) -> str:
     """Return a few characters that change with the files, so that no browser mixes old and new ones."""
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
@@ -368,6 +432,7 @@ def open_place(writer: HTML5Translator, node: live_demo) -> None:
                 **{
                     "aria-label": node["label"],
                     "data-live": node["demo"],
+                    "data-file": node["file"],
                     "data-demo": node["script"],
                     "data-version": node["version"],
                     "data-scripts": digest(*sorted(SCRIPTS.glob("*.js"))),
@@ -401,7 +466,8 @@ class Live(SphinxDirective):
         if not self.content:
             raise self.error(f"live: {name} needs a caption, the text inside the directive.")
         demo, top = DEMOS[name], Path(self.env.srcdir)
-        source = top / EXPORTS / f"{name}.js"
+        file = file_of(name)
+        source = top / EXPORTS / f"{file}.js"
         self.env.note_dependency(str(source.relative_to(top)))
         caption = nodes.caption()
         self.state.nested_parse(self.content, self.content_offset, caption)
@@ -410,7 +476,7 @@ class Live(SphinxDirective):
         if not source.is_file():
             # A page that was built without the file is read again next time.
             self.env.note_reread()
-            message = f"live: {EXPORTS}/{name}.js is not there. The chapter writes it: run `make execute`."
+            message = f"live: {EXPORTS}/{file}.js is not there. The chapter writes it: run `make execute`."
             logger.warning(message, location=self.get_location())
             return [nodes.paragraph("", "", *caption.children)]
         target = top / PICTURES / f"{name}.png"
@@ -419,7 +485,9 @@ class Live(SphinxDirective):
             uri=f"/{target.relative_to(top).as_posix()}", alt=self.options.get("alt", demo.alt)
         )
         figure = nodes.figure("", image, caption)
-        place = live_demo("", figure, demo=name, script=demo.script, label=demo.name, version=digest(source))
+        place = live_demo(
+            "", figure, demo=name, file=file, script=demo.script, label=demo.name, version=digest(source)
+        )
         number = self.env.temp_data[f"live {name}"] = self.env.temp_data.get(f"live {name}", 0) + 1
         place["ids"].append(f"live-{name.replace('_', '-')}" + (f"-{number}" if number > 1 else ""))
         return [place]

@@ -70,6 +70,17 @@ def export(folder: Path, name: str) -> Path:
             "arrays": {"samples": images(20), "sample_labels": labels},
             "numbers": {"digit": 3, "threshold": 0.1, "false_alarm_rate": 0.05},
         },
+        "01_width": {
+            "arrays": {
+                "images": images(12),
+                "labels": labels[:12],
+                "copies": images(24).reshape(2, 12, 28, 28),
+                "widths": np.array([4, 8], np.uint8),
+                "thresholds": np.float32([0.1, 0.2]),
+                "aurocs": np.float32([[0.7, 0.9]]),
+            },
+            "numbers": {"digit": 3, "false_alarm_rate": 0.05},
+        },
         "01_scores": {
             "arrays": {key: generator.random(50, dtype=np.float32) + 0.1 for key in ("normal", "anomalous")},
             "numbers": {"threshold": 0.5},
@@ -93,7 +104,8 @@ def export(folder: Path, name: str) -> Path:
             "texts": CLASSES,
         },
     }
-    return live.export(name, Profile("full"), folder=folder / "notebooks" / "live", **what[name])
+    file = live_demos.file_of(name)
+    return live.export(file, Profile("full"), folder=folder / "notebooks" / "live", **what[file])
 
 
 def build(folder: Path, builder: str = "html", **pages: str) -> tuple[Path, str]:
@@ -140,7 +152,8 @@ def test_every_demo_leaves_a_picture_and_a_place(tmp_path, name):
     page = soup(out / "index.html")
     place = page.select_one("div.dae-live")
     demo = live_demos.DEMOS[name]
-    assert (place["data-live"], place["data-demo"]) == (name, demo.script)
+    file = live_demos.file_of(name)
+    assert (place["data-live"], place["data-file"], place["data-demo"]) == (name, file, demo.script)
     assert place["aria-label"] == demo.name
     assert place["id"] == f"live-{name.replace('_', '-')}"
     picture = place.select_one("figure img")
@@ -153,8 +166,8 @@ def test_every_demo_leaves_a_picture_and_a_place(tmp_path, name):
     scripts = [tag.get("src", "").split("?")[0] for tag in page.find_all("script")]
     assert scripts.count("_static/live/engine.js") == 1
     assert (out / "_static" / "live" / f"{demo.script}.js").is_file()
-    copied = out / "_static" / "live" / "data" / f"{name}.js"
-    assert copied.read_bytes() == (tmp_path / "notebooks" / "live" / f"{name}.js").read_bytes()
+    copied = out / "_static" / "live" / "data" / f"{file}.js"
+    assert copied.read_bytes() == (tmp_path / "notebooks" / "live" / f"{file}.js").read_bytes()
     assert "_static/live" not in (out / "other.html").read_text(encoding="utf-8")
 
 

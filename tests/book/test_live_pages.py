@@ -50,7 +50,9 @@ pytestmark = pytest.mark.browser
 EXPORTS = PROJECT / "notebooks" / "live"
 ENGINE = PROJECT / "book" / "_static" / "live"
 NAMES = sorted(live_demos.DEMOS)
-NETWORKS = tuple(name for name in NAMES if name not in ("00_train", "01_scores") and "neighbours" not in name)
+FILES = sorted({live_demos.file_of(name) for name in NAMES})
+ARRAYS_ALONE = ("00_train", "01_scores", "01_width", "07_neighbours_fashion", "07_neighbours_mnist")
+NETWORKS = tuple(name for name in FILES if name not in ARRAYS_ALONE)
 # The bar for the in-page result against Keras, and the goal that is met.
 BAR, GOAL = 1e-4, 1e-6
 MOST_BYTES = 400 * 1024
@@ -79,7 +81,7 @@ A caption with *words*.
 @pytest.fixture(scope="module")
 def book(tmp_path_factory) -> Path:
     """The folder of a built book with a page for each demo; `start` has none."""
-    missing = [name for name in NAMES if not (EXPORTS / f"{name}.js").is_file()]
+    missing = [name for name in FILES if not (EXPORTS / f"{name}.js").is_file()]
     if missing:
         pytest.fail(f"notebooks/live lacks {', '.join(missing)}: run `make execute`.", pytrace=False)
     folder = tmp_path_factory.mktemp("live")
@@ -240,7 +242,7 @@ def demo(browser: Browser, base: str, name: str, size: dict = DESKTOP, **setting
 
 def exported(name: str) -> live.LiveFile:
     """Return what the chapter wrote."""
-    return live.load(EXPORTS / f"{name}.js")
+    return live.load(EXPORTS / f"{live_demos.file_of(name)}.js")
 
 
 @pytest.fixture(params=["desktop", "phone"])
@@ -401,7 +403,7 @@ def test_the_engine_reads_every_type_of_array(browser, http, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_demo_is_small(name):
     files = [ENGINE / f"{file}.js" for file in ("engine", "tools", live_demos.DEMOS[name].script)]
-    files += [ENGINE / "live.css", EXPORTS / f"{name}.js"]
+    files += [ENGINE / "live.css", EXPORTS / f"{live_demos.file_of(name)}.js"]
     size = sum(len(gzip.compress(file.read_bytes(), 6)) for file in files)
     print(f"{name}: {size / 1024:.0f} KB compressed")
     assert size <= MOST_BYTES
@@ -423,7 +425,9 @@ def test_nothing_is_loaded_before_it_comes_into_view(browser, base, name):
         page.locator(".dae-live").scroll_into_view_if_needed()
         page.locator(".dae-live[data-state=live]").wait_for()
         script = live_demos.DEMOS[name].script
-        assert loaded() == sorted([f"data/{name}.js", "engine.js", f"{script}.js", "tools.js"])
+        assert loaded() == sorted(
+            [f"data/{live_demos.file_of(name)}.js", "engine.js", f"{script}.js", "tools.js"]
+        )
         assert not page.locator(".dae-live figure img").is_visible()
         assert page.locator(".dae-live figcaption").is_visible()
 
@@ -539,7 +543,9 @@ def test_every_control_can_be_reached_with_the_tab_key(browser, http, name):
               node.tabIndex >= 0 && node.offsetParent !== null
               && !(node.type === "radio" && !node.checked)).length"""
         )
-        place.stage.evaluate("(stage) => stage.querySelector(\"button, input, [tabindex='0']\").focus()")
+        # Of the images to choose from, only the chosen one can be reached with the Tab key.
+        first = "button:not([tabindex='-1']), input, [tabindex='0']"
+        place.stage.evaluate("(stage, first) => stage.querySelector(first).focus()", first)
         reached = []
         for _ in range(wanted):
             reached.append(
@@ -909,6 +915,235 @@ def test_a_test_image_is_chosen_with_the_keyboard(browser, http):
         assert chosen.get_attribute("aria-label") == f"Test image 3, a {labels[2]}"
 
 
+# --- chapter 1: fool the network --------------------------------------------------------------------------
+
+
+def check_fooled(place: Demo, content: live.LiveFile) -> np.ndarray:
+    """Compare what is said about the image in the field with Keras, and return the image."""
+    image = 1 - place.pixels("Drawing field")[..., 0]
+    # The image that one sees has 256 shades, the one that the network gets has not.
+    error = digit_score(content, image)
+    assert float(place.data("error")) == pytest.approx(error, rel=0.02, abs=2e-5)
+    alarm = float(place.data("error")) > content.numbers["threshold"]
+    assert place.data("alarm") == str(alarm).lower()
+    said = place.status()
+    assert said.startswith("▲ Alarm: error" if alarm else "No alarm: error")
+    assert ("Would you call this a 0?" in said) == (not alarm)
+    steps = int(place.data("steps"))
+    assert f"Help so far: {steps} step{'' if steps == 1 else 's'}." in place.stage.inner_text()
+    return image
+
+
+def others(content: live.LiveFile) -> np.ndarray:
+    """Return which test images are not of the digit that the network has learnt."""
+    return np.flatnonzero(content.arrays["sample_labels"] != content.numbers["digit"])
+
+
+def test_the_network_is_fooled_with_its_own_help(browser, http, size):
+    content = exported("01_fool")
+    model = live.keras_model(content)
+    x = content.arrays["samples"][others(content)].reshape(-1, 784) / 255
+    alarms = []
+    for _ in range(20):
+        copies = model.predict(x.astype("float32"), verbose=0)
+        alarms.append(np.square(x - copies).mean(axis=1) > content.numbers["threshold"])
+        x = x + 0.25 * (copies - x)
+    alarms = np.array(alarms)
+    # Of those that raise an alarm at first, one that soon raises none.
+    needed = np.where(alarms[0] & ~alarms[-1], alarms.argmin(axis=0), 99)
+    index = int(needed.argmin())
+    assert 0 < needed[index] < 20
+    with demo(browser, http, "01_fool", size) as place:
+        thumbs = place.stage.locator(".live-thumb")
+        assert thumbs.count() == len(others(content))
+        place.press(thumbs.nth(index))
+        before = check_fooled(place, content)
+        sample = content.arrays["samples"][others(content)[index]]
+        assert np.abs(before - sample / 255).max() < 0.003
+        assert place.data("alarm") == "true"
+        for step in range(1, needed[index] + 1):
+            place.press(place.stage.get_by_role("button", name="Let the network help"))
+            assert place.data("steps") == str(step)
+        after = check_fooled(place, content)
+        assert place.data("alarm") == "false"
+        assert 0 < np.abs(after - before).max() < 1
+        place.page.wait_for_timeout(900)
+        assert place.stage.locator("[role=status]").inner_text() == place.status()
+        # Back to the beginning.
+        place.press(thumbs.nth(index))
+        assert np.array_equal(check_fooled(place, content), before)
+        assert place.data("steps") == "0"
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_help_goes_on_to_an_image_that_the_network_copies(browser, http, motion):
+    content = exported("01_fool")
+    with demo(browser, http, "01_fool", reduced_motion=motion) as place:
+        place.press(place.stage.locator(".live-thumb").nth(3))
+        before = check_fooled(place, content), float(place.data("error"))
+        place.press(place.stage.get_by_role("button", name="Let it take over"))
+        if motion == "no-preference":
+            place.page.wait_for_timeout(300)
+            assert 0 < int(place.data("steps")) < 60
+            assert place.data("running") == "true"
+            place.press(place.stage.get_by_role("button", name="Stop"))
+            steps = place.data("steps")
+            place.page.wait_for_timeout(300)
+            assert place.data("steps") == steps
+            place.press(place.stage.get_by_role("button", name="Let it take over"))
+            wanted = int(steps) + 60
+            place.page.wait_for_function(
+                "steps => document.querySelector('.live-stage').dataset.steps == steps", arg=wanted
+            )
+        else:
+            assert place.data("steps") == "60"
+        assert place.data("running") == "false"
+        after = check_fooled(place, content), float(place.data("error"))
+        assert after[1] < 0.1 * before[1]
+        assert np.abs(after[0] - before[0]).mean() > 0.03
+
+
+def test_an_image_to_fool_with_is_drawn_and_rubbed_out(browser, http, size):
+    content = exported("01_fool")
+    with demo(browser, http, "01_fool", size) as place:
+        field = place.page.get_by_label("Drawing field")
+        place.press(place.stage.get_by_role("button", name="Clear"))
+        assert check_fooled(place, content).max() == 0
+        empty = digit_score(content, np.zeros(784))
+        assert float(place.data("error")) == pytest.approx(empty, abs=1e-6)
+        place.drag(field, [(0.2, 0.3), (0.8, 0.3)])
+        drawn = check_fooled(place, content)
+        rows, columns = np.nonzero(drawn > 0.5)
+        assert 14 <= np.ptp(columns) <= 21
+        assert 6 <= rows.min() <= rows.max() <= 11
+        place.press(place.stage.get_by_text("Rub out"))
+        place.drag(field, [(0.15, 0.3), (0.5, 0.3)])
+        assert check_fooled(place, content).sum() < 0.7 * drawn.sum()
+        # Drawing stops the help.
+        place.press(place.stage.get_by_role("button", name="Let it take over"))
+        place.drag(field, [(0.3, 0.7), (0.6, 0.7)])
+        assert place.data("running") == "false"
+        assert int(place.data("steps")) < 60
+        check_fooled(place, content)
+
+
+def test_an_image_to_fool_with_is_drawn_with_the_keyboard(browser, http):
+    content = exported("01_fool")
+    with demo(browser, http, "01_fool") as place:
+        place.page.get_by_label("Drawing field").focus()
+        before = check_fooled(place, content)
+        keys = place.page.keyboard
+        address = place.page.url
+        keys.press("Space")
+        for _ in range(12):
+            keys.press("ArrowRight")
+        keys.press("Space")
+        after = check_fooled(place, content)
+        assert (after >= before - 0.003).all()
+        assert after.sum() > before.sum() + 10
+        keys.press("Delete")
+        assert check_fooled(place, content).sum() < after.sum()
+        place.stage.get_by_role("button", name="Let the network help").focus()
+        keys.press("Enter")
+        check_fooled(place, content)
+        assert place.data("steps") == "1"
+        place.stage.locator(".live-gallery [tabindex='0']").focus()
+        for key in (*["ArrowLeft"] * 20, "ArrowRight", "Enter"):
+            keys.press(key)
+        assert place.data("steps") == "0"
+        sample = content.arrays["samples"][others(content)[1]] / 255
+        assert np.abs(check_fooled(place, content) - sample).max() < 0.003
+        assert place.page.url == address
+
+
+# --- chapter 1: the width of the code ---------------------------------------------------------------------
+
+
+def check_width(place: Demo, content: live.LiveFile) -> tuple[int, int]:
+    """Compare what is said about an image at a width with the arrays; return both by their numbers."""
+    arrays = content.arrays
+    width, index = int(place.data("width")), int(place.data("image"))
+    row = arrays["widths"].tolist().index(width)
+    image, copy = arrays["images"][index] / 255, arrays["copies"][row, index] / 255
+    error, threshold = np.square(image - copy).mean(), float(arrays["thresholds"][row])
+    assert float(place.data("error")) == pytest.approx(error)
+    alarm = error > threshold
+    assert place.data("alarm") == str(alarm).lower()
+    said = "▲ Alarm" if alarm else "No alarm"
+    assert place.status() == f"{said} at width {width}: error {error:.4f}, threshold {threshold:.4f}."
+    cells = place.stage.locator("td").all_inner_texts()
+    assert cells == [f"{error:.4f}", f"{threshold:.4f}", f"{arrays['aurocs'].mean(axis=0)[row]:.3f}"]
+    assert np.abs(1 - place.pixels("The image")[..., 0] - image).max() < 0.003
+    assert np.abs(1 - place.pixels("Its reconstruction")[..., 0] - copy).max() < 0.003
+    # The error map is white where nothing differs, and the redder, the more.
+    green = 1 - place.pixels("Where the two differ")[..., 1]
+    assert np.abs(green - 213 / 255 * np.abs(image - copy)).max() < 0.004
+    return row, index
+
+
+def test_the_width_of_the_code_is_changed(browser, http, size):
+    content = exported("01_width")
+    labels, widths = content.arrays["labels"], content.arrays["widths"]
+    with demo(browser, http, "01_width", size) as place:
+        row, index = check_width(place, content)
+        assert widths[row] == 64
+        assert labels[index] != content.numbers["digit"]
+        place.press(place.stage.get_by_label(f"Image 1, a {labels[0]}", exact=True))
+        assert check_width(place, content) == (row, 0)
+        slider = place.stage.get_by_label("Width of the code")
+        slider.focus()
+        keys = place.page.keyboard
+        keys.press("Home")
+        assert check_width(place, content) == (0, 0)
+        assert slider.get_attribute("aria-valuetext") == str(widths[0])
+        keys.press("ArrowRight")
+        assert check_width(place, content) == (1, 0)
+        keys.press("End")
+        assert check_width(place, content) == (len(widths) - 1, 0)
+        place.stage.locator(".live-gallery [tabindex='0']").focus()
+        for key in ("ArrowRight", "ArrowRight", "Enter"):
+            keys.press(key)
+        assert check_width(place, content) == (len(widths) - 1, 2)
+        for name in ("Error of the image and threshold", "AUROC by width"):
+            chart = place.page.get_by_label(name)
+            place.drag(chart, [(0.9, 0.5), (0.1, 0.5)])
+            assert check_width(place, content) == (0, 2)
+            assert slider.input_value() == "0"
+            place.drag(chart, [(0.5, 0.5), (0.98, 0.5)])
+            assert check_width(place, content) == (len(widths) - 1, 2)
+
+
+def test_the_curve_of_the_width_shows_the_areas(browser, http):
+    content = exported("01_width")
+    areas = content.arrays["aurocs"].mean(axis=0)
+    with demo(browser, http, "01_width", device_scale_factor=1, color_scheme="light") as place:
+        slider = place.stage.get_by_label("Width of the code")
+        slider.focus()
+        place.page.keyboard.press("Home")
+        tops = []
+        for _ in areas:
+            image = place.pixels("AUROC by width")
+            # The large dot of this width is the only thing so high in this colour.
+            blue = np.abs(image - np.array([0, 0x72, 0xB2]) / 255).max(axis=2) < 0.05
+            run = np.lib.stride_tricks.sliding_window_view(blue, 11, axis=0).all(axis=2)
+            rows, _ = np.nonzero(run)
+            tops.append(rows.mean())
+            place.page.keyboard.press("ArrowRight")
+    # Higher areas stand higher up.
+    assert np.corrcoef(tops, areas)[0, 1] < -0.99
+
+
+def test_a_wider_code_copies_better_what_it_should_and_what_it_should_not():
+    content = exported("01_width")
+    images, copies = content.arrays["images"] / 255, content.arrays["copies"] / 255
+    normal = content.arrays["labels"] == content.numbers["digit"]
+    errors = np.square(images - copies).mean(axis=(2, 3))
+    for kind in (normal, ~normal):
+        assert (errors[-1, kind].mean() < errors[:-1, kind].mean(axis=1)).all()
+    assert (np.diff(content.arrays["thresholds"]) < 0).all()
+    assert (EXPORTS / "01_width.js").stat().st_size < 120_000
+
+
 # --- chapter 1: the threshold -----------------------------------------------------------------------------
 
 
@@ -1236,12 +1471,12 @@ def test_every_demo_stands_on_a_page_of_the_book(site):
         for place in page.soup.select(".dae-live[data-live]")
     }
     assert sorted(used) == NAMES
-    assert sorted(path.stem for path in (site / "_static" / "live" / "data").glob("*.js")) == NAMES
+    assert sorted(path.stem for path in (site / "_static" / "live" / "data").glob("*.js")) == FILES
 
 
 def test_every_demo_has_an_export_and_no_export_is_without_a_demo():
-    assert sorted(path.stem for path in EXPORTS.glob("*.js")) == NAMES
-    for name in NAMES:
+    assert sorted(path.stem for path in EXPORTS.glob("*.js")) == FILES
+    for name in FILES:
         content = exported(name)
         json.dumps(content.numbers)
         assert bool(content.layers) == (name in NETWORKS)

@@ -291,11 +291,12 @@
   async function bringToLife(root) {
     if (root.dataset.state !== "waiting") return;
     root.dataset.state = "loading";
-    const { live: name, demo: kind, version = "", scripts = "" } = root.dataset;
+    // Two demos may show one file.
+    const { demo: kind, file = root.dataset.live, version = "", scripts = "" } = root.dataset;
     try {
       // The versions keep a browser from taking a file that it has from an older edition.
       await Promise.all([
-        load(`data/${name}.js?v=${version}`),
+        load(`data/${file}.js?v=${version}`),
         load(`tools.js?v=${scripts}`).then(() => load(`${kind}.js?v=${scripts}`)),
       ]);
       const stage = document.createElement("div");
@@ -303,11 +304,11 @@
       const figure = root.querySelector("figure") || root;
       figure.insertBefore(stage, figure.querySelector("figcaption"));
       root.dataset.state = "live";
-      builders.get(kind)({ root, stage, name, model: get(name), run: (...input) => run(name, ...input) });
+      builders.get(kind)({ root, stage, name: file, model: get(file), run: (...input) => run(file, ...input) });
       const focused = document.activeElement === root;
       root.removeAttribute("tabindex");
       if (focused) {
-        const first = stage.querySelector("button, input, select, [tabindex='0']");
+        const first = stage.querySelector("button:not([tabindex='-1']), input, select, [tabindex='0']");
         if (first) first.focus({ preventScroll: true });
       }
       root.dispatchEvent(new CustomEvent("live-ready", { bubbles: true }));

@@ -183,6 +183,37 @@
     return { node, redraw };
   };
 
+  // A bar for a score beside the threshold, which stands at two fifths; scores beyond the end stop there.
+  tools.gauge = function (word) {
+    let score = 0;
+    let threshold = 1;
+    const chart = tools.chart(
+      46,
+      (context, width, height, colours) => {
+        const at = (value) => Math.min(value / (2.5 * threshold), 1) * (width - 2) + 1;
+        context.fillStyle = colours.border;
+        context.fillRect(1, 6, width - 2, 16);
+        context.fillStyle = score > threshold ? colours.b : colours.a;
+        context.fillRect(1, 6, at(score) - 1, 16);
+        context.fillStyle = colours.text;
+        context.fillRect(at(threshold) - 1, 1, 2, 26);
+        context.textAlign = "center";
+        context.fillText("threshold", at(threshold), 42);
+        context.textAlign = "left";
+        context.fillText(word, 1, 42);
+      },
+      { role: "img", "aria-label": `${word[0].toUpperCase()}${word.slice(1)} and threshold` }
+    );
+    return {
+      node: chart.node,
+      show(value, limit) {
+        score = value;
+        threshold = limit;
+        chart.redraw();
+      },
+    };
+  };
+
   // Text with a rim in the colour of the page, so that it can be read on anything.
   tools.label = function (context, text, x, y, colours) {
     context.lineJoin = "round";
@@ -323,6 +354,118 @@
       buttons[current].focus();
     });
     return { node, buttons, choose, mark };
+  };
+
+  /* ---- A field to draw in ---- */
+
+  // A field of side x side squares with `fine` dots for each square in each direction. `ink` holds the dots, from
+  // 0 for paper to 1; `changed()` is called after each stroke. Mouse, finger and keyboard draw.
+  tools.sketch = function (side, fine, changed) {
+    const wide = side * fine;
+    const pen = 1.15 * fine;
+    const ink = new Float64Array(wide * wide);
+    let erasing = false;
+
+    function dot(x, y, rub = erasing) {
+      const radius = rub ? 1.6 * pen : pen;
+      for (let row = Math.floor(y - radius - 1); row <= y + radius + 1; row++) {
+        for (let column = Math.floor(x - radius - 1); column <= x + radius + 1; column++) {
+          if (row < 0 || row >= wide || column < 0 || column >= wide) continue;
+          const inside = tools.clamp(radius + 0.5 - Math.hypot(row + 0.5 - y, column + 0.5 - x), 0, 1);
+          const place = row * wide + column;
+          ink[place] = rub ? Math.min(ink[place], 1 - inside) : Math.max(ink[place], inside);
+        }
+      }
+      changed();
+    }
+
+    function line(from, to) {
+      const steps = Math.max(1, Math.ceil((2 * Math.hypot(to.x - from.x, to.y - from.y)) / fine));
+      for (let i = 1; i <= steps; i++) {
+        dot(from.x + ((to.x - from.x) * i) / steps, from.y + ((to.y - from.y) * i) / steps);
+      }
+    }
+
+    const help = el(
+      "p",
+      { class: "live-hint", id: tools.id("help") },
+      "Draw with the mouse or a finger. With the keyboard: arrow keys move the square, Space puts the pen down and lifts it, Delete rubs out."
+    );
+    const field = tools.pixels(wide, wide, `Drawing field of ${side} by ${side} squares`, {
+      role: "application",
+      tabindex: "0",
+      "aria-describedby": help.id,
+      class: "live-pixels live-field",
+    });
+    const cursor = el("div", { class: "live-cursor", "aria-hidden": "true" });
+
+    let last = null;
+    tools.drag(
+      field.node,
+      ({ x, y }) => {
+        const to = { x: x * wide, y: y * wide };
+        if (last) line(last, to);
+        else dot(to.x, to.y);
+        last = to;
+      },
+      () => (last = null)
+    );
+
+    const spot = { x: side / 2, y: 6 };
+    let down = false;
+    function showCursor() {
+      cursor.style.left = `${(100 * spot.x) / side}%`;
+      cursor.style.top = `${(100 * spot.y) / side}%`;
+      cursor.classList.toggle("live-down", down);
+    }
+    const middle = () => ({ x: (spot.x + 0.5) * fine, y: (spot.y + 0.5) * fine });
+    tools.arrows(field.node, (dx, dy) => {
+      const from = middle();
+      spot.x = tools.clamp(spot.x + dx, 0, side - 1);
+      spot.y = tools.clamp(spot.y + dy, 0, side - 1);
+      if (down) line(from, middle());
+      showCursor();
+    });
+    field.node.addEventListener("keydown", (event) => {
+      const here = middle();
+      if (event.key === " " || event.key === "Enter") {
+        down = !down;
+        if (down) dot(here.x, here.y);
+      } else if (event.key === "Delete" || event.key === "Backspace") {
+        dot(here.x, here.y, true);
+      } else if (event.key === "Escape") {
+        down = false;
+      } else {
+        return;
+      }
+      event.preventDefault();
+      event.stopPropagation();
+      showCursor();
+    });
+    field.node.addEventListener("blur", () => {
+      down = false;
+      showCursor();
+    });
+    showCursor();
+
+    return {
+      ink,
+      help,
+      node: el("div", { class: "live-field-frame" }, field.node, cursor),
+      show: () => field.ink(ink),
+      // Puts an image of side x side in the place of the drawing.
+      take(image) {
+        for (let y = 0; y < wide; y++) {
+          for (let x = 0; x < wide; x++) {
+            ink[y * wide + x] = image[Math.floor(y / fine) * side + Math.floor(x / fine)];
+          }
+        }
+      },
+      choice: () =>
+        tools.choice("What the pen does", [["draw", "Draw"], ["rub", "Rub out"]], "draw", (value) => {
+          erasing = value === "rub";
+        }),
+    };
   };
 
   /* ---- Images in arrays ---- */
