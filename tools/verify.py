@@ -2,8 +2,9 @@
 
 ``python -m tools.verify [--force] [NOTEBOOK ...]``: each notebook that has published networks is run in the
 ``full`` profile, in a folder of its own, with its networks loaded instead of trained; what it then writes to
-its file of results is compared with the committed file, number by number. Nothing that is committed changes. A
-chapter that publishes no network trains in minutes, so it is run from nothing. A notebook that was verified before, in this very state, is not run again.
+its file of results is compared with the committed file, number by number. Nothing that is committed changes.
+A chapter that publishes no network trains in minutes, so it is run from nothing. A notebook that was verified
+before, in this very state, is not run again.
 
 A number holds when it differs from the published one by at most 0.5 % of it, or by a tenth of the half-width
 of its interval, whichever is more: another machine or release rounds otherwise, and moves no verdict.

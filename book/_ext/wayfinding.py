@@ -65,7 +65,9 @@ def warn(text: str, location: Any = None) -> None:
 
 def published_number(folder: Path, key: str) -> float | None:
     """Return the value of the result `key` in the results files in `folder`, or None."""
-    for file in sorted(folder.rglob("*.json")):
+    # A study first: a chapter that waits to be rewritten may still have what the study measured anew.
+    files = sorted(folder.rglob("*.json"), key=lambda file: (file.parent == folder, file))
+    for file in files:
         entry = json.loads(file.read_text(encoding="utf-8")).get(key)
         if entry is not None:
             return entry["value"]

@@ -135,8 +135,10 @@ def test_a_published_number_is_found_in_any_file(tmp_path):
     (tmp_path / "01_a.json").write_text(json.dumps({"a.b": {"value": 0.5}}))
     (tmp_path / "02_b.json").write_text(json.dumps({"c.d": {"value": 0.25}}))
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "01_s.json").write_text(json.dumps({"e.f": {"value": 2.0}}))
+    both = {"e.f": {"value": 2.0}, "a.b": {"value": 0.75}}
+    (tmp_path / "studies" / "01_s.json").write_text(json.dumps(both))
 
+    assert wayfinding.published_number(tmp_path, "a.b") == 0.75
     assert wayfinding.published_number(tmp_path, "c.d") == 0.25
     assert wayfinding.published_number(tmp_path, "e.f") == 2.0
     assert wayfinding.published_number(tmp_path, "c.e") is None
