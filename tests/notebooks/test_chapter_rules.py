@@ -35,6 +35,11 @@ def notebook(*cells, boxes=3):
 
 
 @pytest.mark.parametrize("name", NOT_YET_REWRITTEN)
+def apart_from_its_link(faults):
+    """What is wrong with a toy study, but for its chapter, which does not name it."""
+    return [fault for fault in faults if "has no {doc} link to it" not in fault]
+
+
 def test_an_exempt_notebook_exists_and_breaks_a_rule(name):
     paths = {path.stem: path for path in find_notebooks()}
 
@@ -135,7 +140,7 @@ def test_a_lesson_that_is_too_long_is_found():
     ]
     assert found[0].endswith("words, the limit is 3500")
     # A study may run many cells, and says less.
-    assert len(broken_rules(STUDY, notebook(*cells, prose))) == 1
+    assert len(apart_from_its_link(broken_rules(STUDY, notebook(*cells, prose)))) == 1
     assert broken_rules(STUDY, notebook(*cells, new_markdown_cell("word " * 2400))) == []
     assert "limit is 2500" in broken_rules(STUDY, notebook(new_markdown_cell("word " * 2500)))[0]
 
@@ -186,7 +191,7 @@ def test_a_chapter_asks_for_three_to_five_predictions(boxes, fits):
 def test_chapter_0_asks_for_one_and_a_study_need_not():
     assert broken_rules(NOTEBOOKS / "00_toy.ipynb", notebook(boxes=1)) == []
     assert broken_rules(NOTEBOOKS / "00_toy.ipynb", notebook(boxes=0))
-    assert broken_rules(STUDY, notebook(boxes=0)) == []
+    assert apart_from_its_link(broken_rules(STUDY, notebook(boxes=0))) == []
 
 
 @pytest.mark.parametrize(
