@@ -34,12 +34,12 @@ def notebook(*cells, boxes=3):
 # ---- The list of exempt notebooks ----
 
 
-@pytest.mark.parametrize("name", NOT_YET_REWRITTEN)
 def apart_from_its_link(faults):
     """What is wrong with a toy study, but for its chapter, which does not name it."""
     return [fault for fault in faults if "has no {doc} link to it" not in fault]
 
 
+@pytest.mark.parametrize("name", NOT_YET_REWRITTEN)
 def test_an_exempt_notebook_exists_and_breaks_a_rule(name):
     paths = {path.stem: path for path in find_notebooks()}
 
@@ -141,7 +141,8 @@ def test_a_lesson_that_is_too_long_is_found():
     assert found[0].endswith("words, the limit is 3500")
     # A study may run many cells, and says less.
     assert len(apart_from_its_link(broken_rules(STUDY, notebook(*cells, prose)))) == 1
-    assert broken_rules(STUDY, notebook(*cells, new_markdown_cell("word " * 2400))) == []
+    enough = broken_rules(STUDY, notebook(*cells, new_markdown_cell("word " * 2400)))
+    assert apart_from_its_link(enough) == []
     assert "limit is 2500" in broken_rules(STUDY, notebook(new_markdown_cell("word " * 2500)))[0]
 
 
