@@ -20,7 +20,6 @@ from tools.notebook_code import STUDIES, code_cells, find_chapters, is_study, re
 NOT_YET_REWRITTEN = (
     "01_mnist_anomaly_detection",
     "02_cifar10_convolutional",
-    "03_fashion_mnist_deep",
     "04_advantages",
     "05_cifar10_pixel_features",
     "06_mitbih_heartbeats",
