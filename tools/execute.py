@@ -58,6 +58,8 @@ KERNEL_SETTINGS = {
     # Train, whatever is published, and store the networks.
     "DAE_TRAIN": "publish",
     "TQDM_DISABLE": "1",
+    # Figures are stored, whatever backend the shell has chosen for scripts.
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     # The project's own kernel, not one of the same name that the user has elsewhere.
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
