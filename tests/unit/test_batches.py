@@ -206,9 +206,10 @@ def test_only_targets_are_asked_to_lie_between_0_and_1(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the peak memory from /proc")
 @pytest.mark.parametrize("way", ["long"])
 def test_memory_is_bounded_when_the_data_are_not(tmp_path, way):
-    # 384 MiB on disk, read twice. Above what a run on a handful of samples takes there may be four pieces of
-    # 48 MiB (trained on, handed over, waiting, being read) and the pages that are being read.
-    stored = np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.float32, (32768, 32, 32, 3))
+    # 768 MiB on disk, read twice. Above what a run on a handful of samples takes there are four pieces of
+    # 48 MiB (trained on, handed over, waiting, being read), the pages that are being read, and what the
+    # allocator keeps, which depends on the machine. Half of the file is far above all that together.
+    stored = np.lib.format.open_memmap(tmp_path / "large.npy", "w+", np.float32, (65536, 32, 32, 3))
     for start in range(0, len(stored), 4096):
         stored[start : start + 4096] = uniform(4096, 32, 32, 3, seed=start)
     stored.flush()
@@ -241,4 +242,4 @@ def test_memory_is_bounded_when_the_data_are_not(tmp_path, way):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    assert float(finished.stdout) < 260
+    assert float(finished.stdout) < 384
