@@ -1,4 +1,4 @@
-"""Headline numbers of a chapter, written to a file that other pages read.
+"""Headline numbers of a chapter, written to a file that other pages read, and values that its text shows.
 
 A chapter records each number once, under a key such as ``mnist.one_class.auroc``; the page of results and the
 tests read the file, and no number is typed a second time.
@@ -13,13 +13,19 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from IPython.core.formatters import format_display_data
+from IPython.display import display as show_in_notebook
+
 from dae_utils.data.ecg import simulated_hearts_were_used
 from dae_utils.data.storage import atomic_write
 from dae_utils.evaluation.intervals import Interval
 from dae_utils.profiles import Profile
 from dae_utils.validation import check_count
 
-__all__ = ["Result", "Results"]
+__all__ = ["Result", "Results", "glue"]
+
+# What myst-nb looks for: it leaves outputs of such a kind out of the page.
+_GLUED = "application/papermill.record/"
 
 _KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 
@@ -111,3 +117,21 @@ class Results:
         with atomic_write(self.path) as file:
             file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return self.path
+
+
+def glue(name: str, value: object, display: bool = True) -> None:
+    """Store a value in the outputs of the running cell, for the text to show as ``{glue:text}`name```.
+
+    It stores what ``myst_nb.glue`` does, without importing what myst-nb reads notebooks with: that takes as
+    long as a small training.
+
+    Args:
+        name: for the text; unique within the notebook.
+        value: a number, a text, a figure, or whatever else a notebook can display.
+        display: whether the cell shows it too.
+    """
+    kinds, metadata = format_display_data(value)  # type: ignore[no-untyped-call]
+    prefix = "" if display else _GLUED
+    metadata["scrapbook"] = {"name": name, "mime_prefix": prefix}
+    stored = {prefix + kind: form for kind, form in kinds.items()}
+    show_in_notebook(stored, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]

@@ -3,5 +3,6 @@
 from dae_utils.training.fitting import fit
 from dae_utils.training.history import History
 from dae_utils.training.schedules import learning_rates
+from dae_utils.training.tracing import trace_once
 
-__all__ = ["History", "fit", "learning_rates"]
+__all__ = ["History", "fit", "learning_rates", "trace_once"]

@@ -301,3 +301,30 @@ def test_a_result_cannot_be_changed_after_recording(tmp_path):
     result = Results("chapter", FULL, tmp_path).record("a.b", Interval(0, 0, 0), **GOOD)
     with pytest.raises(AttributeError):
         result.value = 1.0
+
+
+# In a process of its own: a shell of IPython, which both ask for, would stay for the tests that come after.
+GLUED = """
+from unittest.mock import patch
+
+from myst_nb import glue as glue_of_myst_nb
+
+from dae_utils.results import glue
+
+calls = []
+for display in (True, False):
+    for value in (0.1 + 0.2, "some words"):
+        for one, shows in (
+            (glue, "dae_utils.results.show_in_notebook"),
+            (glue_of_myst_nb, "myst_nb.ext.glue.ipy_display"),
+        ):
+            with patch(shows) as shown:
+                one("name", value, display=display)
+            calls.append(shown.call_args)
+assert calls[0::2] == calls[1::2]
+assert calls[0] != calls[2] != calls[4]
+"""
+
+
+def test_a_glued_value_is_stored_as_myst_nb_looks_for_it():
+    subprocess.run([sys.executable, "-c", GLUED], check=True)
