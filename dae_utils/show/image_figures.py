@@ -102,6 +102,7 @@ def draw_error_maps(
 ) -> Figure:
     """Draw images, their reconstructions and the squared error of each pixel, one column an image.
 
+    Under each map of errors stands its mean, the reconstruction error of the image.
     All errors share one scale of colours, so that columns can be compared.
 
     Args:
@@ -147,7 +148,9 @@ def draw_error_maps(
         axes[row, 0].set_ylabel(words[row], rotation=0, ha="right", va="center", fontsize=letters)
     for title, axis in zip(titles or (), axes[0], strict=False):
         axis.set_title(title, fontsize=letters, pad=3)
-    scale = figure.colorbar(drawn, ax=axes, location="bottom", aspect=40, fraction=0.06, pad=0.03)
-    scale.set_label("squared error of a pixel", fontsize=letters)
+    for error, axis in zip(errors, axes[2], strict=True):
+        axis.set_xlabel(f"{error.mean():.3f}", fontsize=letters, labelpad=2)
+    scale = figure.colorbar(drawn, ax=axes, location="bottom", aspect=40, fraction=0.06, pad=0.09)
+    scale.set_label("squared error of a pixel (under each map, the mean)", fontsize=letters)
     scale.ax.tick_params(labelsize=letters)
     return figure
