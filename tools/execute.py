@@ -58,6 +58,8 @@ KERNEL_SETTINGS = {
     # Train, whatever is published, and store the networks.
     "DAE_TRAIN": "publish",
     "TQDM_DISABLE": "1",
+    # TensorFlow's faster kernels, which it leaves out by default on some processors.
+    "TF_ENABLE_ONEDNN_OPTS": "1",
     # Figures are stored, whatever backend the shell has chosen for scripts.
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     # The project's own kernel, not one of the same name that the user has elsewhere.
