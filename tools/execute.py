@@ -8,12 +8,17 @@ as they were.
 With ``--mend`` a cell that fails does not end the run. The kernel waits until its author has saved the
 notebook again, with that cell mended and the code before it unchanged, and goes on from there: an hour of
 training is not lost to a mistake in the last cell. What the cell did before its error stays done.
+
+With ``--reuse`` a published network is loaded wherever all that decides its weights is as it was, so that a
+change which touches no training need not repeat any. The time on record is then that of the run and of the
+trainings that it left out, as long as these took when they were run.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import os
 import platform
 import re
@@ -110,7 +115,7 @@ Mend = Callable[[int, "RunFailedError"], NotebookNode]
 
 
 def run_notebook(
-    path: Path, mend: Mend | None = None, settings: Mapping[str, str] | None = None
+    path: Path, mend: Mend | None = None, settings: Mapping[str, str] | None = None, reuse: bool = False
 ) -> NotebookNode:
     """Run a notebook from top to bottom in a kernel of its own and return it with its new outputs and record.
 
@@ -118,6 +123,7 @@ def run_notebook(
         path: of the notebook.
         mend: asked for a mended notebook when a cell fails; without it the run ends there.
         settings: environment variables that differ from those of a published run.
+        reuse: load the published networks that are up to date, and add the time of their training.
 
     Raises:
         RunFailedError: a cell ended with an error, or the kernel died.
@@ -131,9 +137,11 @@ def run_notebook(
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
     )
+    networks_before = {file: file.read_bytes() for file in trained_files(path)} if reuse else {}
+    settings = {**({"DAE_TRAIN": "reuse"} if reuse else {}), **(settings or {})}
     started = time.perf_counter()
     # Cell by cell instead of client.execute(), which takes Ctrl-C for a kernel that died.
-    with client.setup_kernel(env={**os.environ, **KERNEL_SETTINGS, **(settings or {})}):
+    with client.setup_kernel(env={**os.environ, **KERNEL_SETTINGS, **settings}):
         memory = MemoryWatch(client.km.provisioner.pid)
         try:
             cells_seconds, seconds_waited = _run_cells(client, notebook, mend)
@@ -144,6 +152,11 @@ def run_notebook(
         finally:
             peak = memory.stop()
     seconds = time.perf_counter() - started - seconds_waited
+    seconds += sum(
+        json.loads(contents)["seconds"]
+        for file, contents in networks_before.items()
+        if file.suffix == ".json" and file.read_bytes() == contents
+    )
 
     normalise(notebook)
     notebook.metadata["dae"] = {
@@ -259,17 +272,18 @@ def store(notebook: NotebookNode, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def execute(path: Path, wait_for_mends: bool = False) -> None:
+def execute(path: Path, wait_for_mends: bool = False, reuse: bool = False) -> None:
     """Run one notebook, replace its file by the executed one, and print its time and peak memory.
 
     Args:
         path: of the notebook.
         wait_for_mends: whether a failed cell may be mended, see the top of this file.
+        reuse: whether published networks that are up to date are loaded, see there too.
 
     Raises:
         RunFailedError: it did not come to its end, or was edited meanwhile. File and results are as before.
     """
-    with _results_kept_on_failure(path):
+    with _results_kept_on_failure(path, reuse):
         expected = path.read_bytes()
 
         def mend(failed: int, failure: RunFailedError) -> NotebookNode:
@@ -277,7 +291,7 @@ def execute(path: Path, wait_for_mends: bool = False) -> None:
             expected, notebook = _wait_for_mend(path, expected, failed, failure)
             return notebook
 
-        notebook = run_notebook(path, mend if wait_for_mends else None)
+        notebook = run_notebook(path, mend if wait_for_mends else None, reuse=reuse)
         if path.read_bytes() != expected:
             raise RunFailedError(
                 "the file was edited during the run, so its outputs are given up: run it again"
@@ -323,10 +337,10 @@ def _sources(cells: list[NotebookNode]) -> list[str]:
 
 
 @contextmanager
-def _results_kept_on_failure(path: Path) -> Iterator[None]:
+def _results_kept_on_failure(path: Path, keep_networks: bool) -> Iterator[None]:
     """Put what the notebook writes (results, live files, networks) back when it does not come to its end."""
     before = {file: file.read_bytes() for file in _written(path)}
-    for file in (*live_files(path), *trained_files(path)):
+    for file in (*live_files(path), *(() if keep_networks else trained_files(path))):
         file.unlink()  # or one that this run no longer writes would stay
     try:
         yield
@@ -401,6 +415,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.execute", description=__doc__)
     parser.add_argument("--force", action="store_true", help="run even what is up to date")
     parser.add_argument("--mend", action="store_true", help="wait for the author when a cell fails")
+    parser.add_argument("--reuse", action="store_true", help="load published networks that are up to date")
     parser.add_argument("notebook", nargs="*", help="a notebook's name or path (these are run in any case)")
     options = parser.parse_args(arguments)
     try:
@@ -416,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         print(f"{path.stem}: running")
         try:
-            execute(path, options.mend)
+            execute(path, options.mend, options.reuse)
         except RunFailedError as error:
             print(f"\n{path.stem}: {error}\n{path.stem}: the file is as it was before", file=sys.stderr)
             failed.append(path.stem)

@@ -70,8 +70,10 @@ def load_or_train(
     the seed. One line says what it did. Anything else trains, here and now.
 
     The environment variable ``DAE_TRAIN`` decides: unset or ``0`` loads where it may; ``1`` trains;
-    ``publish`` trains and stores (what `make execute` sets); ``never`` refuses to train in place of a stored
-    network that does not fit (what `make verify` sets). In the quick profile nothing is loaded or stored.
+    ``publish`` trains and stores (what `make execute` sets); ``reuse`` loads where it may without a word, and
+    otherwise trains and stores (what ``tools.execute --reuse`` sets); ``never`` refuses to train in place of
+    a stored network that does not fit (what `make verify` sets). In the quick profile nothing is loaded or
+    stored.
 
     A network that was loaded has fresh optimiser state: to go on training it is possible, and starts Adam's
     averages anew.
@@ -105,7 +107,7 @@ def _default_folder() -> Path:
 
 def _mode() -> str:
     setting = os.environ.get(SETTING, "").strip().lower()
-    modes = {"": "load", "0": "load", "1": "train", "publish": "publish", "never": "never"}
+    modes = {"": "load", "0": "load", "1": "train", **{word: word for word in ("publish", "reuse", "never")}}
     if setting not in modes:
         raise ValueError(f"{SETTING} is {setting!r}: set it to 1 to train, or unset it to load.")
     return modes[setting]
@@ -181,20 +183,21 @@ class LoadOrTrain:
             return self._train(train, arguments[1:], named, None, publish=False)
         digests["start"] = self._start()
         digests["format"] = digest_of([FORMAT, self._precision])
-        stored = read_origin(self._folder, self._name) if mode in ("load", "never") else None
+        stored = read_origin(self._folder, self._name) if mode in ("load", "reuse", "never") else None
         if stored is not None:
             changed = [part for part in _PARTS if stored.digests.get(part) != digests[part]]
             if stored.backend != keras.backend.backend() and digests["start"].startswith(_DRAWN):
                 # The same seed draws other numbers there.
                 changed = [part for part in changed if part != "start"]
             if not changed:
-                return self._load(stored.digests)
+                return self._load(stored.digests, quietly=mode == "reuse")
             parts = ", ".join(_PARTS[part] for part in changed)
             what = f"the published network {self._name} was made otherwise ({parts} changed)"
             if mode == "never":
                 raise PublishedNetworkError(f"{what}.\nNext: run `make execute` for this chapter.")
-            print(f"{what}, so it is trained here.", flush=True)
-        return self._train(train, arguments[1:], named, digests, publish=mode == "publish")
+            if mode != "reuse":
+                print(f"{what}, so it is trained here.", flush=True)
+        return self._train(train, arguments[1:], named, digests, publish=mode in ("publish", "reuse"))
 
     def _start(self) -> str:
         """Return a digest of the weights that the training starts from, or of what trained them."""
@@ -202,7 +205,7 @@ class LoadOrTrain:
         known = _last_training.get(self._model)
         return known[0] if known is not None and known[1] == weights else f"{_DRAWN}{weights}"
 
-    def _load(self, digests: dict[str, str]) -> object:
+    def _load(self, digests: dict[str, str], quietly: bool) -> object:
         network = read_published(self._folder, self._name)
         try:
             self._model.set_weights(network.weights)
@@ -212,11 +215,12 @@ class LoadOrTrain:
                 f"Next: restore the file from git, or set {SETTING}=1 to train the network here."
             ) from error
         self._remember(digests)
-        print(
-            f"loaded the published network {self._name}; training it took {_duration(network.seconds)}; "
-            f"`{SETTING}=1` trains it here",
-            flush=True,
-        )
+        if not quietly:
+            print(
+                f"loaded the published network {self._name}; training it took {_duration(network.seconds)}; "
+                f"`{SETTING}=1` trains it here",
+                flush=True,
+            )
         return _history_from(network.history, self._model)
 
     def _train(

@@ -179,6 +179,29 @@ def test_a_run_replaces_all_live_files_or_none(tmp_path):
     assert is_current(path, read_notebook(path))
 
 
+def test_reused_networks_stay_and_their_training_counts(tmp_path):
+    note = {"01_toy.kept": 500, "01_toy.renewed": 3000, "02_other.kept": 8000}
+    (tmp_path / "trained").mkdir()
+    for name, seconds in note.items():
+        (tmp_path / "trained" / f"{name}.json").write_text(json.dumps({"seconds": seconds}))
+    renew = "import pathlib\npathlib.Path('trained/01_toy.renewed.json').write_text('{\"seconds\": 1}')"
+    path = write(tmp_path, WRITE_RESULTS, renew, "assert os.environ['DAE_TRAIN'] == 'reuse'")
+
+    execute.execute(path, reuse=True)
+
+    assert 500 < read_notebook(path).metadata["dae"]["seconds"] < 1000
+    assert is_current(path, read_notebook(path))
+
+    path = write(tmp_path, WRITE_RESULTS, renew)
+    execute.execute(path)
+
+    assert read_notebook(path).metadata["dae"]["seconds"] < 500
+    assert sorted(file.name for file in (tmp_path / "trained").iterdir()) == [
+        "01_toy.renewed.json",
+        "02_other.kept.json",
+    ]
+
+
 def saved_in_the_middle(path, sources):
     """Save other code cells as soon as the run has left a file that says it is at the second of them."""
     wait_for((path.parent / "failed").exists)

@@ -136,6 +136,22 @@ def test_the_setting_trains_and_stores_nothing(published, monkeypatch, capsys):
     assert Path("trained", f"{NAME}.npz").read_bytes() == stored
 
 
+def test_reuse_loads_what_fits_without_a_word_and_stores_what_it_has_to_train(published, monkeypatch, capsys):
+    monkeypatch.setenv("DAE_TRAIN", "reuse")
+    stored = Path("trained", f"{NAME}.npz").read_bytes()
+
+    model, _ = train()
+    assert same_weights(model, published[0])
+    assert Path("trained", f"{NAME}.npz").read_bytes() == stored
+
+    other, _ = train(epochs=4)
+    again, _ = train(epochs=4)
+    assert Path("trained", f"{NAME}.npz").read_bytes() != stored
+    assert same_weights(again, other)
+    assert again.optimizer.iterations == 0  # it was loaded
+    assert capsys.readouterr().out == ""
+
+
 def test_an_unknown_setting_is_refused(monkeypatch):
     monkeypatch.setenv("DAE_TRAIN", "perhaps")
 
