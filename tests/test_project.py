@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools import run_tests
 from tools.check_notebooks import foreign_names, locked_versions
 from tools.notebook_code import PROJECT
 
@@ -259,3 +260,18 @@ def test_a_browser_that_is_none_is_refused_in_one_line(tmp_path):
     assert browser.returncode == 1
     assert "DAE_CHROMIUM" in browser.stderr
     assert browser.stderr.count("\n") == 1
+
+
+def test_a_failed_test_is_named_again_at_the_end_with_its_message(tmp_path):
+    (tmp_path / "test_toy.py").write_text(
+        "def test_right(): pass\n\ndef test_wrong():\n    assert not ['the page is too wide']\n"
+    )
+    report = tmp_path / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+    subprocess.run([*command, str(tmp_path)], check=False, capture_output=True)
+
+    (said,) = run_tests.failures(report)
+
+    assert "test_wrong" in said
+    assert "the page is too wide" in said
+    assert run_tests.failures(tmp_path / "none.xml") == []

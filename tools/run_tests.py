@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from tools.notebook_code import PROJECT, find_chapters, find_notebooks, find_stu
 LOWEST_COVERAGE = 95
 _COVERAGE_FILE = PROJECT / "_build" / "coverage.json"
 
+# What pytest found, for the summary: the output of one step is far above the end of a long run.
+_REPORT = PROJECT / "_build" / "last_tests.xml"
+_LINES_OF_A_FAILURE = 12
+
 _TWO_AT_ONCE = ("--numprocesses=2",)
 
 # Tests run in the small profile, without drawing on a screen, and on the processor.
@@ -28,7 +33,20 @@ SETTINGS = {"DAE_PROFILE": "quick", "DAE_PROGRESS": "0", "MPLBACKEND": "agg", "T
 
 
 def _python(*arguments: str) -> bool:
-    return _run(sys.executable, "-m", *arguments)
+    reported = (f"--junit-xml={_REPORT}",) if arguments[0] == "pytest" else ()
+    return _run(sys.executable, "-m", *arguments, *reported)
+
+
+def failures(report: Path) -> list[str]:
+    """Return what pytest's report says of each test that failed, cut to a few lines."""
+    if not report.is_file():
+        return []
+    said = []
+    for case in ElementTree.parse(report).iter("testcase"):
+        for fault in (*case.findall("failure"), *case.findall("error")):
+            message = (fault.get("message") or fault.text or "").splitlines()[:_LINES_OF_A_FAILURE]
+            said.append("\n    ".join([f"{case.get('classname')}: {case.get('name')}", *message]))
+    return said
 
 
 def _run(*command: str) -> bool:
@@ -191,17 +209,20 @@ def main(arguments: list[str] | None = None) -> int:
 
     summary = []
     failed = []
+    said: list[str] = []
     begin = time.perf_counter()
     for name in names:
         print(f"\n=== {name}: {ALL_STEPS[name].__doc__}", flush=True)
+        _REPORT.unlink(missing_ok=True)
         started = time.perf_counter()
         passed = ALL_STEPS[name]()
         summary.append(f"{'passed' if passed else 'FAILED'}  {time.perf_counter() - started:7.1f} s  {name}")
         if not passed:
             failed.append(name)
+            said += failures(_REPORT)
 
     minutes, seconds = divmod(round(time.perf_counter() - begin), 60)
-    print("\n=== Summary", *summary, sep="\n")
+    print("\n=== Summary", *summary, *said, sep="\n")
     verdict = f"FAILED: {', '.join(failed)}" if failed else "ALL TESTS PASSED"
     print(f"{verdict} ({minutes} min {seconds} s)")
     return 1 if failed else 0

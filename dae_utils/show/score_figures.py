@@ -244,7 +244,9 @@ def draw_roc(
             ax.annotate(
                 f"{point[0]:.1f} % false alarms,\n{point[1]:.0f} % found",
                 xy=point,
-                xytext=(9 if right else -9, -4),
+                # Away from the curves, which run close together here, with a line that leads to the point.
+                xytext=(28 if right else -28, -26),
+                arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.8},
                 textcoords="offset points",
                 ha="left" if right else "right",
                 va="top",

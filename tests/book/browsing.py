@@ -36,6 +36,8 @@ FLAGS = [
     "--disable-sync",
 ]
 
+MOST_MILLISECONDS = 180_000
+
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 
@@ -282,6 +284,8 @@ def open_page(
     visits = [visit, *(Visit(base + name, size["width"]) for size in sizes[1:])]
     # Without motion, what moves when the window changes its size has arrived when it is looked at.
     context = browser.new_context(viewport=sizes[0], reduced_motion="reduce")
+    # A slow machine takes many seconds to draw a chapter as one picture; speed is tested elsewhere.
+    context.set_default_timeout(MOST_MILLISECONDS)
     try:
         watch(context, base, visit)
         page = context.new_page()
