@@ -117,7 +117,7 @@ def test_what_is_up_to_date_is_skipped_unless_asked_for(executed, monkeypatch, c
     path, _, _ = executed
     ran = []
     monkeypatch.setattr(execute, "find_notebooks", lambda: [path])
-    monkeypatch.setattr(execute, "execute", lambda path, wait_for_mends: ran.append(path))
+    monkeypatch.setattr(execute, "execute", lambda path, *options: ran.append(path))
 
     assert execute.main([]) == 0
     assert "up to date" in capsys.readouterr().out
