@@ -137,8 +137,11 @@ def run_notebook(
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
     )
-    networks_before = {file: file.read_bytes() for file in trained_files(path)} if reuse else {}
-    settings = {**({"DAE_TRAIN": "reuse"} if reuse else {}), **(settings or {})}
+    settings = dict(settings or {})
+    notes_before: dict[Path, bytes] = {}
+    if reuse:
+        settings["DAE_TRAIN"] = "reuse"
+        notes_before = {file: file.read_bytes() for file in trained_files(path) if file.suffix == ".json"}
     started = time.perf_counter()
     # Cell by cell instead of client.execute(), which takes Ctrl-C for a kernel that died.
     with client.setup_kernel(env={**os.environ, **KERNEL_SETTINGS, **settings}):
@@ -152,10 +155,9 @@ def run_notebook(
         finally:
             peak = memory.stop()
     seconds = time.perf_counter() - started - seconds_waited
+    # A note that is as it was belongs to a training that was left out.
     seconds += sum(
-        json.loads(contents)["seconds"]
-        for file, contents in networks_before.items()
-        if file.suffix == ".json" and file.read_bytes() == contents
+        json.loads(note)["seconds"] for file, note in notes_before.items() if file.read_bytes() == note
     )
 
     normalise(notebook)

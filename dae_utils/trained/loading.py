@@ -107,7 +107,14 @@ def _default_folder() -> Path:
 
 def _mode() -> str:
     setting = os.environ.get(SETTING, "").strip().lower()
-    modes = {"": "load", "0": "load", "1": "train", **{word: word for word in ("publish", "reuse", "never")}}
+    modes = {
+        "": "load",
+        "0": "load",
+        "1": "train",
+        "publish": "publish",
+        "reuse": "reuse",
+        "never": "never",
+    }
     if setting not in modes:
         raise ValueError(f"{SETTING} is {setting!r}: set it to 1 to train, or unset it to load.")
     return modes[setting]
