@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from dae_utils.networks import dense_autoencoder
     from dae_utils.profiles import current_profile
     from dae_utils.results import Results
-    from dae_utils.trained import load_or_train
     from dae_utils.training import fit
 
 _ROOM_OF = {
@@ -26,7 +25,6 @@ _ROOM_OF = {
     "load_fashion_mnist": "data",
     "load_heartbeats": "data",
     "load_mnist": "data",
-    "load_or_train": "trained",
 }
 
 __all__ = [
@@ -39,7 +37,6 @@ __all__ = [
     "load_fashion_mnist",
     "load_heartbeats",
     "load_mnist",
-    "load_or_train",
 ]
 
 

@@ -106,12 +106,14 @@ def words_to_read(doctree: nodes.Node) -> int:
     return count(doctree)
 
 
-def times_line(words: int, run: dict[str, Any], quick: float | None = None) -> str:
+def times_line(words: int, run: dict[str, Any], quick: float | None = None, *, is_study: bool = False) -> str:
     """Return the line on top of a chapter: `run` is what its notebook recorded, `quick` seconds or None."""
     parts = [f"To read: about {max(1, round(words / WORDS_A_MINUTE))} min"]
     if run.get("seconds"):
         machine = run.get("machine", "").split(",")[0]
-        parts.append(f"to run: {duration(run['seconds'])}" + (f" on {machine}" if machine else ""))
+        # A study stores its trials and goes on from them, so its last run may have been a short one.
+        name = "last run, with stored trials" if is_study else "to run"
+        parts.append(f"{name}: {duration(run['seconds'])}" + (f" on {machine}" if machine else ""))
         if quick is not None:
             parts.append(f"quick run: {duration(quick)}")
     return " · ".join(parts)
@@ -130,7 +132,8 @@ def add_times(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if path.suffix != ".ipynb" or title is None:
         return
     quick = quick_seconds(app.srcdir).get(path.stem)
-    line = times_line(words_to_read(doctree), run_metadata(path), quick)
+    is_study = "/studies/" in docname
+    line = times_line(words_to_read(doctree), run_metadata(path), quick, is_study=is_study)
     section = title.parent
     box = nodes.container("", nodes.paragraph("", line), classes=["chapter-times"])
     section.insert(section.index(title) + 1, box)

@@ -163,6 +163,8 @@ def test_the_line_of_times_says_what_was_measured():
         "To read: about 21 min · to run: 13 min 32 s on 2 cores · quick run: 1 min 1 s"
     )
     assert wayfinding.times_line(10, {}) == "To read: about 1 min"
+    # A study goes on from trials that were stored before.
+    assert "stored trials: 13 min 32 s" in wayfinding.times_line(4210, run, is_study=True)
 
 
 # ---- Concept map, recipes ----

@@ -12,12 +12,14 @@ import keras
 import numpy as np
 import pytest
 
-from dae_utils.trained import PublishedNetworkError, load_or_train, read_published
+from dae_utils.trained import PublishedNetworkError, load_or_train, read_published, use_published
 from dae_utils.trained.storage import rounded, write_published
 from dae_utils.training import History, fit
 from dae_utils.training.digests import NotDescribableError, digest_of, digests_of_training
 
+NOTEBOOK = "01_toy"
 NAME = "01_toy.starter"
+library_fit = load_or_train(fit)
 SCALE = 2.0
 
 
@@ -27,6 +29,8 @@ def notebook_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAE_PROFILE", "full")
     monkeypatch.delenv("DAE_TRAIN", raising=False)
+    monkeypatch.setattr(keras.Model, "fit", keras.Model.fit)  # as it is, also after the test
+    use_published(NOTEBOOK, ["starter"], least_seconds=0)
     return tmp_path
 
 
@@ -36,9 +40,7 @@ def train(
     activation="relu",
     optimizer="adam",
     epochs=3,
-    name=NAME,
-    precision="float32",
-    folder=None,
+    name="starter",
     **named,
 ):
     """The cells of a small notebook: data, network, training. Returns the network and the history."""
@@ -49,13 +51,16 @@ def train(
             keras.Input((6,)),
             keras.layers.Dense(3, activation=activation),
             keras.layers.Dense(6, activation="sigmoid"),
-        ]
+        ],
+        name=name,
     )
     model.compile(optimizer=optimizer, loss="mse")
-    history = load_or_train(model, name, precision=precision, least_seconds=0, folder=folder).fit(
-        x, x, epochs=epochs, batch_size=16, verbose=0, **named
-    )
+    history = model.fit(x, x, epochs=epochs, batch_size=16, verbose=0, **named)
     return model, history
+
+
+def network(name):
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)], name=name)
 
 
 @pytest.fixture
@@ -98,10 +103,9 @@ def test_an_optimiser_by_name_or_as_an_object_is_the_same(published, capsys):
         ({"seed": 1}, "the seed, the weights that it starts from"),
         ({"epochs": 4}, "the settings of its training"),
         ({"callbacks": [keras.callbacks.EarlyStopping("loss", patience=9)]}, "the settings of its training"),
-        ({"precision": "float16"}, "the format"),
     ],
 )
-def test_whatever_changes_the_training_trains_anew(published, notebook_folder, capsys, change, reason):
+def test_whatever_changes_the_training_trains_anew(published, capsys, change, reason):
     files = sorted(Path("trained").iterdir())
     before = [file.read_bytes() for file in files]
 
@@ -118,10 +122,11 @@ def test_what_a_training_shows_does_not_count(published, monkeypatch, capsys):
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((64, 6)).astype("float32")
     model = keras.Sequential(
-        [keras.Input((6,)), keras.layers.Dense(3, "relu", name="code"), keras.layers.Dense(6, "sigmoid")]
+        [keras.Input((6,)), keras.layers.Dense(3, "relu", name="code"), keras.layers.Dense(6, "sigmoid")],
+        name="starter",
     )
     model.compile(optimizer="adam", loss="mse", jit_compile=False)
-    load_or_train(model, NAME).fit(x, y=x, batch_size=16, epochs=3, verbose=2)
+    model.fit(x, y=x, batch_size=16, epochs=3, verbose=2)
 
     assert capsys.readouterr().out.startswith("loaded")
 
@@ -181,9 +186,8 @@ def test_a_quick_run_neither_loads_nor_stores(published, monkeypatch, capsys):
 
 def test_a_short_training_is_not_stored(monkeypatch):
     monkeypatch.setenv("DAE_TRAIN", "publish")
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    model.compile(loss="mse")
-    load_or_train(model, NAME).fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
+    use_published(NOTEBOOK, ["starter"])
+    train()
 
     assert not Path("trained").exists()
 
@@ -216,16 +220,20 @@ def test_a_damaged_file_is_refused_with_the_way_out(published, ending, fault, mo
     train()
 
 
-def test_half_precision_is_what_the_run_computes_with(monkeypatch):
+def test_half_precision_is_what_the_run_computes_with(monkeypatch, capsys):
+    use_published(NOTEBOOK, ["starter"], precision="float16", least_seconds=0)
     monkeypatch.setenv("DAE_TRAIN", "publish")
-    model, _ = train(precision="float16")
+    model, _ = train()
     monkeypatch.delenv("DAE_TRAIN")
-    loaded, _ = train(precision="float16")
+    loaded, _ = train()
 
     assert same_weights(model, loaded)
     assert all(np.array_equal(w, w.astype(np.float16)) for w in model.get_weights())
     stored = read_published(Path("trained"), NAME)
     assert stored.precision == "float16"
+    use_published(NOTEBOOK, ["starter"], least_seconds=0)
+    train()
+    assert "the format of the files changed" in capsys.readouterr().out
 
 
 def test_the_fast_fit_of_the_library_is_loaded_with_its_history(monkeypatch, capsys):
@@ -233,10 +241,9 @@ def test_the_fast_fit_of_the_library_is_loaded_with_its_history(monkeypatch, cap
 
     def cell():
         keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6, activation="sigmoid")])
-        history = load_or_train(model, NAME, least_seconds=0).train_with(
-            fit, x, epochs=2, corrupt=lambda rng, clean: clean * SCALE / 2
-        )
+        layers = [keras.Input((6,)), keras.layers.Dense(6, activation="sigmoid")]
+        model = keras.Sequential(layers, name="starter")
+        history = library_fit(model, x, epochs=2, corrupt=lambda rng, clean: clean * SCALE / 2)
         return model, history
 
     monkeypatch.setenv("DAE_TRAIN", "publish")
@@ -254,26 +261,47 @@ def test_the_fast_fit_of_the_library_is_loaded_with_its_history(monkeypatch, cap
     assert "the settings of its training changed" in capsys.readouterr().out
 
 
-def test_a_second_training_goes_on_from_the_first(monkeypatch, capsys):
+def test_the_weights_that_a_training_starts_from_count(published, monkeypatch, capsys):
+    model, _ = train()
+    assert "loaded" in capsys.readouterr().out
+    keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).random((64, 6)).astype("float32")
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(x, x, epochs=3, batch_size=16, verbose=0)
 
-    def cells(epochs):
+    assert "(the weights that it starts from changed)" in capsys.readouterr().out
+
+
+def test_other_networks_are_trained_as_ever(published, capsys):
+    model, _ = train(name="other")
+
+    assert model.optimizer.iterations > 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_training_of_several_fits_is_one(monkeypatch, capsys):
+    """A function that calls ``fit`` once an epoch is stored and loaded as a whole."""
+
+    @load_or_train
+    def train_by_epochs(model, x, epochs):
+        for _ in range(epochs):
+            model.fit(x, x, batch_size=16, verbose=0)
+
+    def cell():
         keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
+        model = network("starter")
         model.compile(optimizer="adam", loss="mse")
-        for name in ("01_toy.first", "01_toy.second"):
-            load_or_train(model, name, least_seconds=0).fit(
-                x, x, epochs=epochs if name.endswith("first") else 2, verbose=0
-            )
+        train_by_epochs(model, np.random.default_rng(0).random((64, 6)), 3)
         return model
 
     monkeypatch.setenv("DAE_TRAIN", "publish")
-    trained = cells(2)
+    trained = cell()
     monkeypatch.delenv("DAE_TRAIN")
-    assert same_weights(cells(2), trained)
-    assert capsys.readouterr().out.count("loaded") == 2
-    cells(3)  # another first training: the second one starts elsewhere
-    assert capsys.readouterr().out.count("trained here") == 2
+    assert capsys.readouterr().out == ""
+    assert trained.optimizer.iterations == 12
+
+    assert same_weights(cell(), trained)
+    assert capsys.readouterr().out.count("loaded") == 1
 
 
 def test_a_training_that_can_not_be_described_is_done(capsys):
@@ -284,17 +312,24 @@ def test_a_training_that_can_not_be_described_is_done(capsys):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"name": "starter"}, "is not a name"), ({"precision": "int8"}, "precision must be")],
+    ("notebook", "names", "precision", "message"),
+    [
+        ("toy", ["starter"], "float32", "toy.starter is not a name"),
+        (NOTEBOOK, ["Starter"], "float32", "01_toy.Starter is not a name"),
+        (NOTEBOOK, ["starter"], "int8", "precision must be"),
+    ],
 )
-def test_wrong_arguments_are_refused(settings, message):
+def test_wrong_arguments_are_refused(notebook, names, precision, message):
     with pytest.raises(ValueError, match=message):
-        train(**settings)
+        use_published(notebook, names, precision=precision)
 
 
 def test_a_network_without_shapes_is_refused():
+    model = keras.Sequential([keras.layers.Dense(2)], name="starter")
+    model.compile(loss="mse")
+
     with pytest.raises(ValueError, match=r"keras\.Input"):
-        load_or_train(keras.Sequential([keras.layers.Dense(2)]), NAME)
+        model.fit(np.ones((4, 2)), np.ones((4, 2)), verbose=0)
 
 
 def test_a_network_that_diverged_is_not_stored(monkeypatch):
@@ -314,14 +349,15 @@ def test_weights_of_another_network_are_refused(published, monkeypatch):
 
 
 def test_an_error_names_the_folder_that_the_network_is_in(notebook_folder, monkeypatch):
+    use_published(NOTEBOOK, ["starter"], least_seconds=0, folder=notebook_folder / "elsewhere")
     monkeypatch.setenv("DAE_TRAIN", "publish")
-    train(folder=notebook_folder / "elsewhere")
+    train()
     monkeypatch.delenv("DAE_TRAIN")
     weights = notebook_folder / "elsewhere" / f"{NAME}.npz"
     weights.write_bytes(b"")
 
     with pytest.raises(PublishedNetworkError, match=re.escape(str(weights))):
-        train(folder=notebook_folder / "elsewhere")
+        train()
 
 
 def test_a_weight_too_large_for_half_precision_is_refused():
@@ -331,10 +367,9 @@ def test_a_weight_too_large_for_half_precision_is_refused():
 
 def test_a_training_has_to_return_its_history(monkeypatch):
     monkeypatch.setenv("DAE_TRAIN", "publish")
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
 
     with pytest.raises(TypeError, match="must return a History"):
-        load_or_train(model, NAME, least_seconds=0).train_with(lambda model, x: None, np.ones((4, 2)))
+        load_or_train(lambda model, x: x)(network("starter"), np.ones((4, 2)))
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -380,31 +415,6 @@ def test_code_of_the_readers_own_counts_and_what_it_reads(monkeypatch):
     assert digest_of(decorated(1)(min)) != digest_of(decorated(2)(min))
 
 
-def test_a_training_that_came_before_by_other_means_counts(monkeypatch, capsys):
-    x = np.random.default_rng(0).random((64, 6)).astype("float32")
-
-    def cell(epochs, change=False):
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
-        fit(model, x, epochs=epochs)
-        load_or_train(model, NAME, least_seconds=0).train_with(fit, x, epochs=1)
-        if change:
-            model.set_weights([2 * weight for weight in model.get_weights()])
-        load_or_train(model, "01_toy.second", least_seconds=0).train_with(fit, x, epochs=1)
-
-    monkeypatch.setenv("DAE_TRAIN", "publish")
-    cell(1)
-    monkeypatch.delenv("DAE_TRAIN")
-    cell(1)
-    assert capsys.readouterr().out.count("loaded") == 2
-    cell(2)
-    assert capsys.readouterr().out.count("the weights that it starts from changed") == 2
-    cell(1, change=True)
-    output = capsys.readouterr().out
-    assert output.count("loaded") == 1
-    assert output.count("the weights that it starts from changed") == 1
-
-
 def test_digests_tell_values_apart_and_equal_ones_together(tmp_path):
     array = np.arange(12.0).reshape(3, 4)
     np.save(tmp_path / "x.npy", array)
@@ -428,7 +438,8 @@ import sys
 sys.path.insert(0, {tests!r})
 import keras
 assert keras.backend.backend() == "jax"
-from test_trained import train
+from test_trained import train, use_published
+use_published("01_toy", ["starter"], least_seconds=0)
 import numpy as np
 model, _ = train()
 np.savez("jax.npz", *model.get_weights())
@@ -459,8 +470,7 @@ def test_a_changed_default_of_the_library_is_another_training(monkeypatch, capsy
 
     def train_once(**settings):
         keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6)])
-        load_or_train(model, NAME, least_seconds=0).train_with(fit, x, epochs=1, **settings)
+        library_fit(network("starter"), x, epochs=1, **settings)
         return capsys.readouterr().out
 
     monkeypatch.setenv("DAE_TRAIN", "publish")
