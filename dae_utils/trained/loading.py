@@ -82,10 +82,10 @@ def use_published(
     and now. Functions of other names take part once `load_or_train` has wrapped them.
 
     The environment variable ``DAE_TRAIN`` decides: unset or ``0`` loads where it may; ``1`` trains;
-    ``publish`` trains and stores (what `make execute` sets); ``reuse`` loads where it may without a word, and
-    otherwise trains and stores (what ``tools.execute --reuse`` sets); ``never`` refuses to train in place of
-    a stored network that does not fit (what `make verify` sets). In the quick profile nothing is loaded or
-    stored.
+    ``publish`` trains and stores (what `make execute` sets); ``reuse`` loads where it may and says what
+    ``publish`` would, and otherwise trains and stores (what ``tools.execute --reuse`` sets); ``never``
+    refuses to train in place of a stored network that does not fit (what `make verify` sets). In the quick
+    profile nothing is loaded or stored.
 
     A network that was loaded has fresh optimiser state: to go on training it is possible, and starts Adam's
     averages anew.
@@ -223,7 +223,9 @@ class _Training:
                 f"the weights in {paths_of(self._folder, self._name)[0]} do not fit the network ({error}).\n"
                 f"Next: restore the file from git, or set {SETTING}=1 to train the network here."
             ) from error
-        if not quietly:
+        if quietly:
+            self._say_published(network.seconds)
+        else:
             print(
                 f"loaded the published network {self._name}; training it took {_duration(network.seconds)}; "
                 f"`{SETTING}=1` trains it here",
@@ -255,7 +257,14 @@ class _Training:
                 precision=self._precision,
             )
             write_published(self._folder, self._name, network)
+            self._say_published(network.seconds)
         return result
+
+    def _say_published(self, seconds: float) -> None:
+        """Say in the published output where a reader will find the weights loaded."""
+        print(
+            f"{self._model.name}: trained in {_duration(seconds)}; the weights come with the book", flush=True
+        )
 
 
 def _duration(seconds: float) -> str:
