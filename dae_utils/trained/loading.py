@@ -102,14 +102,14 @@ def use_published(
     Raises:
         ValueError: a name of another form, or another precision.
     """
+    if precision not in ("float32", "float16"):
+        raise ValueError(f"precision must be 'float32' or 'float16', not {precision!r}.")
     for name in names:
         if not _NAME.fullmatch(f"{notebook}.{name}"):
             raise ValueError(
                 f"{notebook}.{name} is not a name: write the notebook's, a dot and a word, as in "
                 "01_digits.starter."
             )
-        if precision not in ("float32", "float16"):
-            raise ValueError(f"precision must be 'float32' or 'float16', not {precision!r}.")
         _in_use[name] = _InUse(notebook, precision, least_seconds, Path(folder or _default_folder()))
     if not hasattr(keras.Model.fit, "may_load"):
         keras.Model.fit = load_or_train(keras.Model.fit)
@@ -179,11 +179,11 @@ class _Training:
         self, function: Callable[..., Any], arguments: tuple[object, ...], named: dict[str, object]
     ) -> Any:
         """Do what ``function(model, ...)`` does, or load what it arrived at."""
-        train = functools.partial(function, self._model)
+        train = functools.partial(function, self._model, *arguments, **named)
         mode = "train" if current_profile().name == "quick" else _mode()
         if mode == "train":
             # Nothing is compared or stored, so no digest is needed: of large data they take seconds.
-            return self._train(train, arguments, named, None, publish=False)
+            return self._train(train, None, publish=False)
         settings = inspect.signature(function).bind(self._model, *arguments, **named)
         if str(function.__module__).split(".")[0] == "dae_utils":
             # A default of this library may change with a release. Those of a reader's function are part of
@@ -195,7 +195,7 @@ class _Training:
             digests = digests_of_training(self._model, function, bound)
         except NotDescribableError as error:
             print(f"{self._name} is trained here: it can't be told from other trainings ({error}).")
-            return self._train(train, arguments, named, None, publish=False)
+            return self._train(train, None, publish=False)
         digests["start"] = f"weights {digest_of(self._model.get_weights())}"
         digests["format"] = digest_of([FORMAT, self._precision])
         stored = read_origin(self._folder, self._name) if mode in ("load", "reuse", "never") else None
@@ -205,16 +205,16 @@ class _Training:
                 # The same seed draws other numbers there.
                 changed = [part for part in changed if part != "start"]
             if not changed:
-                return self._load(quietly=mode == "reuse")
+                return self._load(for_publishing=mode == "reuse")
             parts = ", ".join(_PARTS[part] for part in changed)
             what = f"the published network {self._name} was made otherwise ({parts} changed)"
             if mode == "never":
                 raise PublishedNetworkError(f"{what}.\nNext: run `make execute` for this chapter.")
             if mode != "reuse":
                 print(f"{what}, so it is trained here.", flush=True)
-        return self._train(train, arguments, named, digests, publish=mode in ("publish", "reuse"))
+        return self._train(train, digests, publish=mode in ("publish", "reuse"))
 
-    def _load(self, quietly: bool) -> object:
+    def _load(self, for_publishing: bool) -> object:
         network = read_published(self._folder, self._name)
         try:
             self._model.set_weights(network.weights)
@@ -223,7 +223,7 @@ class _Training:
                 f"the weights in {paths_of(self._folder, self._name)[0]} do not fit the network ({error}).\n"
                 f"Next: restore the file from git, or set {SETTING}=1 to train the network here."
             ) from error
-        if quietly:
+        if for_publishing:
             self._say_published(network.seconds)
         else:
             print(
@@ -233,16 +233,9 @@ class _Training:
             )
         return _history_from(network.history, self._model)
 
-    def _train(
-        self,
-        train: Callable[..., Any],
-        arguments: tuple[object, ...],
-        named: dict[str, object],
-        digests: dict[str, str] | None,
-        publish: bool,
-    ) -> Any:
+    def _train(self, train: Callable[[], Any], digests: dict[str, str] | None, publish: bool) -> Any:
         started = time.perf_counter()
-        result = train(*arguments, **named)
+        result = train()
         seconds = time.perf_counter() - started
         weights = rounded(self._model.get_weights(), self._precision)
         if self._precision != "float32":
