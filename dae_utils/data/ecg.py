@@ -207,6 +207,10 @@ class Record:
             return self
         return replace(self, signals=self.signals * MILLIVOLTS[self.units], units="mV")
 
+    def with_rhythms_of(self, other: Record) -> Record:
+        """Return this recording with the rhythms and the flutter that another reading of it has."""
+        return replace(self, rhythms=other.rhythms, flutter=other.flutter)
+
     def rhythm_at(self, samples: ArrayLike) -> NDArray[np.str_]:
         """Return the name of the rhythm at each sample number, "" before the first mark.
 

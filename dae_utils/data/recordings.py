@@ -20,7 +20,15 @@ from dae_utils.data.edf import read_edf
 from dae_utils.data.records import read_files
 from dae_utils.data.storage import SourceError, one_line
 
-__all__ = ["LARGEST_RANGE", "RecordingError", "only_rises", "range_a_second", "read_recording", "recording"]
+__all__ = [
+    "LARGEST_RANGE",
+    "RecordingError",
+    "only_rises",
+    "range_a_second",
+    "read_recording",
+    "recording",
+    "refuse_implausible",
+]
 
 # Millivolts within the median second. The converter of MIT-BIH spans 10.24; its smallest lead moves by 0.185
 # in the first ten seconds, which is 185 microvolts, or 37 steps of that converter.
@@ -228,7 +236,7 @@ def _checked(
         )
     signals: NDArray[np.float64] = values * np.array(scales, np.float64)
     for lead, unit, column in zip(names, units, signals.T, strict=True):
-        _refuse_implausible(column, rate, lead, unit, name)
+        refuse_implausible(column, rate, lead, unit, name)
     return Record(
         number=read.number if read else -1,
         signals=signals,
@@ -243,7 +251,7 @@ def _checked(
     )
 
 
-def _refuse_implausible(lead: NDArray[np.float64], rate: int, name: str, unit: str, file: str) -> None:
+def refuse_implausible(lead: NDArray[np.float64], rate: int, name: str, unit: str, file: str) -> None:
     """Raise `RecordingError` for a lead, in millivolts, that is a time, is empty, or is in another unit."""
     if not np.isfinite(lead).any():
         raise RecordingError(f"{file}: lead {name} has no value at all; leave it out.")
