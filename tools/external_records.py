@@ -1,8 +1,7 @@
 """Judge the shipped detectors on other databases: `python -m tools.external_records [NAME ...]`.
 
-Each of INCART, SVDB, AFDB and NSRDB is judged where a folder of it is named by its setting
-(`DAE_INCARTDB_DIR`, `DAE_SVDB_DIR`, `DAE_AFDB_DIR`, `DAE_NSRDB_DIR`), and passed over with a sentence where
-it is not.
+Each of INCART, SVDB, AFDB and NSRDB is judged where the folder that DAE_PHYSIONET_DIR names holds a folder of
+it (`incartdb`, `svdb`, `afdb`, `nsrdb`), and passed over with a sentence where it does not.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dae_utils.data.external import DATABASES, external_folder, external_records
+from dae_utils.data.external import DATABASES, FOLDERS_SETTING, external_folder, external_records
 from dae_utils.data.recordings import RecordingError
 from dae_utils.data.storage import SourceError
 from dae_utils.signals.judging import judge, judge_all
@@ -22,7 +21,7 @@ def judge_database(name: str, detector_name: str) -> str:
     """Return what a detector is worth on a database, record by record, or why it is not judged."""
     database = DATABASES[name]
     if external_folder(name) is None:
-        return f"{name}: not judged; {database.setting} may name a folder of the {database.title}."
+        return f"{name}: not judged, for {FOLDERS_SETTING} names no folder with the {database.title} in it."
     detector = load_detector(detector_name)
     lines, judgements = [], []
     for record in external_records(name):

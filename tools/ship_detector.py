@@ -32,7 +32,14 @@ from dae_utils.signals.finder import find_beats
 from dae_utils.signals.heart_detector import FIRST_SECONDS, HeartDetector, TrainedFor
 from dae_utils.signals.judging import Judgement, judge, judge_all
 from dae_utils.signals.matching import match_beats
-from dae_utils.signals.own_heart import DenseNetwork, OwnHeartSettings, Pace, difference_rows, learn_template
+from dae_utils.signals.own_heart import (
+    DenseNetwork,
+    OwnHeart,
+    OwnHeartSettings,
+    Pace,
+    difference_rows,
+    learn_template,
+)
 from dae_utils.signals.scored import ScoredRecording
 from dae_utils.signals.shipped import SHIPPED_FOLDER, save_detector
 from dae_utils.training import fit
@@ -47,6 +54,7 @@ FALSE_ALARMS = (2, 5, 10, 20)  # an hour
 HIDDEN, CODE = 128, 16
 NOISE = 0.3
 EPOCHS = 10
+N_DRAWS = 1000
 TRAINED_ON = "normal beats of the 22 records of DS1, MIT-BIH Arrhythmia Database, 1975 to 1979"
 SAME_MAN_AS_201 = 202
 _NORMAL = 0
@@ -164,6 +172,8 @@ def _told(records: Sequence[Record], each: Sequence[Judgement]) -> dict[str, Any
         "false_alarms_per_hour": round(together.false_alarms_per_hour, 2),
         "false_in_fibrillation": together.false_in_fibrillation,
         "false_alarms": together.false_alarms,
+        "v_found_interval": _over_patients(each, "v_found", "v_episodes"),
+        "false_alarms_per_hour_interval": _over_patients(each, "false_alarms", "hours"),
         "silenced_share": round(together.silenced_hours / (together.silenced_hours + together.hours), 3),
         # Record: false alarms an hour, episodes of V beats found, and all of them.
         "each": {
@@ -171,6 +181,15 @@ def _told(records: Sequence[Record], each: Sequence[Judgement]) -> dict[str, Any
             for record, one in zip(records, each, strict=True)
         },
     }
+
+
+def _over_patients(each: Sequence[Judgement], above: str, below: str) -> list[float]:
+    """Return the 95 % interval of a ratio of sums when patients are drawn anew (percentile bootstrap)."""
+    tops, bottoms = (np.array([getattr(one, name) for one in each], float) for name in (above, below))
+    draws = np.random.default_rng(0).integers(len(each), size=(N_DRAWS, len(each)))
+    sums = bottoms[draws].sum(axis=1)
+    ratios = tops[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
+    return [round(float(end), 3) for end in np.quantile(ratios, (0.025, 0.975))]
 
 
 def make_detector(
@@ -194,7 +213,7 @@ def make_detector(
     """
     none = OwnHeartSettings(DenseNetwork((), (), ()), 1.0, (1.0, 1.0))
     trained_for = TrainedFor(RATE, lead_names, BEFORE, AFTER)
-    empty = HeartDetector(name, trained_for, none, {FALSE_ALARMS[0]: 0.0}, {"trained_on": trained_on})
+    empty = HeartDetector(name, trained_for, none, {FALSE_ALARMS[0]: 0.0}, made={"trained_on": trained_on})
     hearts = [heart_of(record, empty, first_seconds) for record in records]
     scored: list[ScoredRecording] = [None] * len(records)  # type: ignore[list-item]
     for half in (0, 1):
@@ -205,7 +224,16 @@ def make_detector(
             )
     thresholds, told = choose_thresholds(records, scored)
     final = train(empty, hearts, epochs)
-    return replace(final, thresholds=thresholds, made={**final.made, "chosen_on": told})
+    first = [
+        OwnHeart(heart.windows[heart.is_first], heart.rhythm[heart.is_first], final.settings)
+        for heart in hearts
+    ]
+    return replace(
+        final,
+        thresholds=thresholds,
+        largest_error=round(max(heart.usual_error for heart in first), 4),
+        made={**final.made, "chosen_on": told},
+    )
 
 
 def tested(detector: HeartDetector, records: Sequence[Record]) -> Mapping[str, Any]:

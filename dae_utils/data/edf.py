@@ -5,9 +5,9 @@ Electroencephalography and Clinical Neurophysiology 82, 1992; Kemp and Olivan, "
 (EDF+)", Clinical Neurophysiology 114, 2003.
 
 It is read here and not by `wfdb.io.convert.edf.read_edf`: in a file with signals of several rates, and any
-EDF+ file with annotations is one, that function leaves the values undivided by the gain, so that the
+EDF+ file with annotations is one, that function fails or leaves the values undivided by the gain, so that the
 converter's numbers would pass for microvolts; and it cuts a rate that is no whole number. Where all rates are
-equal the two agree to one step of the converter, which a test holds.
+equal the two agree to one step of the converter. Tests hold both.
 """
 
 from __future__ import annotations

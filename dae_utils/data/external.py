@@ -1,8 +1,9 @@
 """Other databases of PhysioNet in the format of MIT-BIH, read from a folder of your own; none is fetched.
 
-A folder is named by a setting, an environment variable, as `DAE_MITDB_DIR` names that of MIT-BIH. Their files
-are not verified by digests. The reader was tested on small made-up records in their formats, and not on the
-databases themselves, which nobody had at hand when it was written.
+The environment variable DAE_PHYSIONET_DIR names a folder in which each database has one of its own, with
+PhysioNet's name for it: `incartdb`, `svdb`, `afdb`, `nsrdb`. Their files are not verified by digests. The
+reader was tested on small made-up records in their formats, and not on the databases themselves, which nobody
+had at hand when it was written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dae_utils.data.ecg import Record
 from dae_utils.data.records import read_files
 from dae_utils.data.storage import SourceError, show_path
 
-__all__ = ["DATABASES", "Database", "external_folder", "external_records"]
+__all__ = ["DATABASES", "FOLDERS_SETTING", "Database", "external_folder", "external_records"]
+
+FOLDERS_SETTING = "DAE_PHYSIONET_DIR"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,6 @@ class Database:
         title: what it is.
         url: its page.
         sampling_rate: samples a second.
-        setting: the environment variable that names its folder.
         marks: the endings of its files of annotations, those with all beats first; the rhythms are read from
             `atr` in any case.
     """
@@ -35,7 +37,6 @@ class Database:
     title: str
     url: str
     sampling_rate: int
-    setting: str
     marks: tuple[str, ...] = ("atr",)
 
 
@@ -44,19 +45,16 @@ DATABASES = {
         "St Petersburg INCART 12-lead Arrhythmia Database",
         "https://physionet.org/content/incartdb/1.0.0/",
         257,
-        "DAE_INCARTDB_DIR",
     ),
     "svdb": Database(
         "MIT-BIH Supraventricular Arrhythmia Database",
         "https://physionet.org/content/svdb/1.0.0/",
         128,
-        "DAE_SVDB_DIR",
     ),
     "afdb": Database(
         "MIT-BIH Atrial Fibrillation Database",
         "https://physionet.org/content/afdb/1.0.0/",
         250,
-        "DAE_AFDB_DIR",
         # Beats found by a program, corrected by hand where that was done.
         ("qrsc", "qrs"),
     ),
@@ -64,13 +62,12 @@ DATABASES = {
         "MIT-BIH Normal Sinus Rhythm Database",
         "https://physionet.org/content/nsrdb/1.0.0/",
         128,
-        "DAE_NSRDB_DIR",
     ),
 }
 
 
 def external_folder(name: str) -> Path | None:
-    """Return the folder of a database that its setting names, or None where it is not set.
+    """Return the folder of a database, or None where there is none or DAE_PHYSIONET_DIR is not set.
 
     Raises:
         ValueError: an unknown database.
@@ -78,18 +75,19 @@ def external_folder(name: str) -> Path | None:
     """
     if name not in DATABASES:
         raise ValueError(f"there is no external database {name!r}; choose from {', '.join(DATABASES)}.")
-    setting = DATABASES[name].setting
-    named = os.environ.get(setting)
+    named = os.environ.get(FOLDERS_SETTING)
     if not named:
         return None
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise SourceError(f"{setting} names {show_path(folder)}, which is no folder.\nNext: correct it.")
-    return folder
+    above = Path(named).expanduser()
+    if not above.is_dir():
+        raise SourceError(
+            f"{FOLDERS_SETTING} names {show_path(above)}, which is no folder.\nNext: correct it."
+        )
+    return above / name if (above / name).is_dir() else None
 
 
 def external_records(name: str) -> Iterator[Record]:
-    """Yield the records of a database one at a time, in order of their names; nothing where it is not set.
+    """Yield the records of a database one at a time, in order of their names; nothing where it has no folder.
 
     A record without signals is passed over, as there are two in AFDB. Where the annotations of the rhythm and
     those of the beats are in two files, the record has both.
@@ -106,14 +104,14 @@ def external_records(name: str) -> Iterator[Record]:
     if not stems:
         raise SourceError(
             f"{database.title}: there are no records in {show_path(folder)}.\n"
-            f"Next: put its .hea, .dat and annotation files there, or correct {database.setting}."
+            f"Next: put its .hea, .dat and annotation files there, or take the folder away."
         )
     for stem in stems:
         record = _read(folder, stem, database)
         if record.sampling_rate != database.sampling_rate:
             raise SourceError(
                 f"{database.title}: record {stem} has {record.sampling_rate} samples a second, the database "
-                f"{database.sampling_rate}.\nNext: correct {database.setting}."
+                f"{database.sampling_rate}.\nNext: look whether the folder holds another database."
             )
         yield record
 

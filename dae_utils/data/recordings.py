@@ -105,6 +105,8 @@ def read_recording(
     ending = path.suffix.casefold()
     if units is not None and unit_named(units) is None:
         raise RecordingError(f"units must be one of {', '.join(MILLIVOLTS)}, not {units!r}.")
+    if sampling_rate is not None and not sampling_rate > 0:
+        raise RecordingError(f"the rate must be samples a second, above 0, not {sampling_rate}.")
     if path.is_dir():
         raise RecordingError(f"{path.name} is a folder; name one recording in it.")
     if ending in _TEXT_ENDINGS:

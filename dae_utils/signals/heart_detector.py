@@ -33,6 +33,7 @@ LEAST_BEATS = 30
 _LOWEST_RATE = 100  # samples a second: below, the band from 0.5 to 40 Hz is not there
 _HIGHEST_RATE = 5000
 _PIECE_SECONDS = 60
+_MOST_TIMES = 3
 _PLAUSIBLE_RR = (0.25, 2.4)  # seconds, the median: 240 to 25 beats a minute
 
 
@@ -67,6 +68,8 @@ class HeartDetector:
         trained_for: rate, leads, windows and units.
         settings: the network, and in which units errors and timing are measured.
         thresholds: by how many false alarms an hour they made on the patients of DS1.
+        largest_error: the `OwnHeart.usual_error` of the patient of DS1 whose beats differed most from each
+            other.
         made: how it was made and how well it did, for the reader.
     """
 
@@ -74,6 +77,7 @@ class HeartDetector:
     trained_for: TrainedFor
     settings: OwnHeartSettings
     thresholds: Mapping[float, float]
+    largest_error: float = math.inf
     made: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -96,8 +100,19 @@ class HeartDetector:
         Args:
             windows: (n, length, leads) float32, millivolts.
             rhythm: (n, 3), seconds, as in `Beats.rhythm`.
+
+        Raises:
+            RecordingError: the beats differ from each other far more than those of any patient of DS1, as
+                they do in noise and in a signal at a wrong rate.
         """
-        return OwnHeart(windows, rhythm, self.settings)
+        heart = OwnHeart(windows, rhythm, self.settings)
+        if heart.usual_error > _MOST_TIMES * self.largest_error:
+            raise RecordingError(
+                f"the beats of the first minutes differ {heart.usual_error / self.largest_error:.1f} times "
+                "as much from each other as those of the most restless patient of the training; is it an "
+                "electrocardiogram, is its rate right, and is the lead good?"
+            )
+        return heart
 
     def stream(
         self, *, false_alarms_per_hour: float = 10, first_seconds: float = FIRST_SECONDS

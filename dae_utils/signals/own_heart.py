@@ -2,8 +2,8 @@
 
 Three things make the score of a beat. What is left of its shape after the heart's own template is taken away,
 as a dense autoencoder copies it that was trained on what is left of other people's normal beats. How much
-worse that copy is than those of the heart's own calm beats. And whether the beat comes early, or is followed
-by a pause, measured against the heart's pace of late. No label is used, and nothing here trains.
+worse that copy is than those of the heart's own regular beats. And whether the beat comes early, or is
+followed by a pause, measured against the heart's pace of late. No label is used, and nothing here trains.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ _STEP = 2  # every second sample of a window is used
 _MOST_SHIFT = 6  # of those samples, 33 ms at 360 Hz: how far a window may move to meet the template
 _LEAST_HEIGHT = 0.05  # millivolts, added to every height: a lead that hardly moves is not blown up
 _LARGEST_REST = 5.0  # in heights of the template
-_CALM_SHARE = 1 / 3
-_LEAST_CALM = 20
-_ROUNDS = 3
-_CALM_QUANTILE = 0.95
+_REGULAR = 1.0  # units of the spread among normal beats, early and pause together
+_LEAST_REGULAR = 20
 _PACE_BEATS = 20
 _PACE_QUANTILE = 0.75  # the median would be early, too, where every other beat is
 _LARGEST_TIMING = 4.0  # in units of the spread among normal beats: fibrillation is all early
@@ -74,24 +72,27 @@ class OwnHeartSettings:
 class OwnHeart:
     """The score of one heart's beats; call it with their windows and rhythm, in the order in which they come.
 
-    0 is as strange as the strangest in twenty of the calm beats, and each further unit is a copy that is e
-    times as bad, or up to one unit each for an early beat and for a pause after it.
+    0 is an ordinary beat of this heart. Each further unit is a copy that is e times as bad; for an early
+    beat, and for a pause after it, up to one unit each is added.
 
     Args:
         windows: (n, length, leads) float32, millivolts, the good beats of the first minutes.
         rhythm: (n, 3) of the same, seconds, as in `Beats.rhythm`.
         settings: what other people's hearts have taught.
+
+    Attributes:
+        usual_error: the median error of the network's copies of the regular beats.
     """
 
     def __init__(self, windows: NDArray[np.float32], rhythm: NDArray[np.float64], settings: OwnHeartSettings):
         self._settings = settings
         self._pace = Pace()
-        self._template, calm = learn_template(windows, self._timing(rhythm))
-        self._usual = float(np.quantile(self._errors(windows[calm]), _CALM_QUANTILE))
+        self._template, regular = learn_template(windows, self._timing(rhythm))
+        self.usual_error = float(np.median(self._errors(windows[regular])))
 
     def __call__(self, windows: NDArray[np.float32], rhythm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores of the next beats, shape (n,); higher is stranger."""
-        scores: NDArray[np.float64] = np.log(self._errors(windows) / self._usual)
+        scores: NDArray[np.float64] = np.log(self._errors(windows) / self.usual_error)
         scores += _TIMING_WEIGHT * self._timing(rhythm)
         return scores
 
@@ -135,38 +136,31 @@ class Pace:
         intervals = np.concatenate([self._intervals, before[is_known]])
         if not len(intervals):
             return np.full(len(before), np.nan)
-        missing = _PACE_BEATS - 1 - len(self._intervals)
         # As if the first interval had always been there.
-        padded = np.concatenate([np.full(missing, intervals[0]), intervals])
-        self._intervals = intervals[-(_PACE_BEATS - 1) :]
-        first = np.quantile(padded[: _PACE_BEATS - 1], _PACE_QUANTILE)
-        paces = np.full(is_known.sum() + 1, first)
-        if is_known.any():
-            windows = np.lib.stride_tricks.sliding_window_view(padded, _PACE_BEATS)
-            paces[1:] = np.quantile(windows, _PACE_QUANTILE, axis=1)
-        return np.asarray(paces[np.cumsum(is_known)])
+        missing = np.full(_PACE_BEATS - len(self._intervals), intervals[0])
+        self._intervals = intervals[-_PACE_BEATS:]
+        windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([missing, intervals]), _PACE_BEATS)
+        # The first window is what was known before these beats.
+        return np.asarray(np.quantile(windows, _PACE_QUANTILE, axis=1)[np.cumsum(is_known)])
 
 
 def learn_template(
     windows: NDArray[np.float32], timing: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the template of a heart, and the rows of the calm beats that it is made of.
+    """Return the template of a heart, the median of its regular beats, and the rows of those.
 
-    It begins as the median of all beats. Then the third of them that is most like it and most regular is
-    taken for calm, and the template becomes their median, three times over.
+    A beat is regular when it neither comes early nor is followed by a pause, each within the usual spread; of
+    a heart with fewer than twenty such beats it is the twenty most regular ones. A heart in which every other
+    beat comes from a ventricle is so learnt from the beats between them.
 
     Args:
         windows: (n, length, leads), millivolts; n at least 1.
         timing: (n,), how irregular each beat is, in units of the spread among normal beats.
     """
-    template, calm = np.median(windows, axis=0), np.arange(len(windows))
-    n_calm = max(round(_CALM_SHARE * len(windows)), _LEAST_CALM)
-    for _ in range(_ROUNDS):
-        size = np.sqrt(np.square(difference_rows(windows, template)).mean(axis=1, dtype=np.float64))
-        strange = size / (np.median(size) + 1e-9) + timing / 2
-        calm = np.argsort(strange, kind="stable")[:n_calm]
-        template = np.median(windows[calm], axis=0)
-    return template.astype(np.float32), calm
+    regular = np.flatnonzero(timing < _REGULAR)
+    if len(regular) < _LEAST_REGULAR:
+        regular = np.sort(np.argsort(timing, kind="stable")[:_LEAST_REGULAR])
+    return np.median(windows[regular], axis=0).astype(np.float32), regular
 
 
 def difference_rows(windows: NDArray[np.float32], template: NDArray[Any]) -> NDArray[np.float32]:

@@ -67,6 +67,7 @@ def load_detector(name: str | os.PathLike[str]) -> HeartDetector:
                 DenseNetwork(kernels, biases, note["activations"]), note["unit"], (early, pause)
             ),
             thresholds={float(number): level for number, level in note["thresholds"].items()},
+            largest_error=note["largest_error"],
             made=note["made"],
         )
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
@@ -102,6 +103,7 @@ def save_detector(detector: HeartDetector, folder: str | os.PathLike[str]) -> Pa
         "unit": detector.settings.unit,
         "timing_units": list(detector.settings.timing_units),
         "activations": list(network.activations),
+        "largest_error": detector.largest_error,
         "thresholds": {f"{number:g}": level for number, level in detector.thresholds.items()},
         "made": dict(detector.made),
         "sha256": hashlib.sha256(content).hexdigest(),
