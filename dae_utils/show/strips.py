@@ -16,6 +16,7 @@ from dae_utils.signals.scored import ScoredRecording
 __all__ = ["draw_scored"]
 
 _STRIP_SECONDS = 10.0
+_LEAST_SHARE_TO_NAME = 0.25
 _WIDTH, _OVERVIEW_HEIGHT, _STRIP_HEIGHT = 7.0, 2.4, 1.5
 
 
@@ -66,8 +67,9 @@ def _draw_overview(ax: Axes, scored: ScoredRecording) -> None:
     is_alarm = np.array([beat.alarm for beat in scored.beats], bool)
     _shade_bad_signal(ax, scored, unit)
     ax.axvspan(0, scored.learnt_seconds / unit, color=COLOURS["sky"], alpha=0.15, linewidth=0)
-    middle = (0.5 * scored.learnt_seconds / unit, 0.5)
-    ax.annotate("learning", middle, xycoords=ax.get_xaxis_transform(), rotation=90, ha="center", va="center")
+    share = scored.learnt_seconds / scored.seconds
+    if share > _LEAST_SHARE_TO_NAME:
+        ax.text(share / 2, 0.95, "learning this heart", transform=ax.transAxes, ha="center", va="top")
     ax.plot(times[~is_alarm], scores[~is_alarm], ".", color=COLOURS["blue"], markersize=2, rasterized=True)
     ax.plot(times[is_alarm], scores[is_alarm], "v", color=COLOURS["red"], markersize=5, rasterized=True)
     ax.axhline(scored.threshold, color="black", linestyle="--", linewidth=1)

@@ -120,7 +120,8 @@ def test_the_command_shows_progress_and_loads_no_keras(strip):
         "print(code, sorted(set(sys.modules) & {'keras', 'tensorflow', 'wfdb', 'neurokit2'}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "score", "one_lead", str(strip), "--first-minutes", "1"],
+        [sys.executable, "-c", script, "score", "one_lead", str(strip), "--first-minutes", "1"]
+        + ["--picture", str(strip.with_suffix(".png"))],
         cwd=PROJECT,
         env=os.environ | {"DAE_PROGRESS": "1"},
         capture_output=True,
