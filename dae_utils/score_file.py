@@ -56,7 +56,9 @@ def score_file(options: argparse.Namespace) -> int:
     try:
         _check_places(options)
         detector = load_detector(options.detector)
-        record = read_recording(options.file, sampling_rate=options.rate, units=options.units)
+        record = read_recording(
+            options.file, sampling_rate=options.rate, units=options.units, leads=options.leads
+        )
         scored = detector.score(
             record,
             leads=options.leads,

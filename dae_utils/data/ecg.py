@@ -21,6 +21,7 @@ __all__ = [
     "Span",
     "flutter_spans",
     "note_simulated",
+    "plain_lead",
     "rhythm_spans",
     "simulated_hearts_were_used",
     "unit_named",
@@ -65,6 +66,12 @@ def unit_named(text: str) -> str | None:
     """Return "mV", "uV" or "V" for the unit that a file spells so, or None for one that is no voltage."""
     spelt = text.strip().casefold()
     return next((unit for unit, spellings in _SPELLINGS.items() if spelt in spellings), None)
+
+
+def plain_lead(name: str) -> str:
+    """Return the name of a lead as it is compared: without "ECG", "EKG" or "lead", in small letters."""
+    words = [word for word in name.casefold().replace("-", " ").split() if word not in ("ecg", "ekg", "lead")]
+    return " ".join(words) or name.casefold()
 
 
 class Span(NamedTuple):

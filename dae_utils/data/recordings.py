@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dae_utils.data.csv_recordings import RecordingError, read_columns, whole_rate
-from dae_utils.data.ecg import MILLIVOLTS, Annotations, Record, unit_named
+from dae_utils.data.ecg import MILLIVOLTS, Annotations, Record, plain_lead, unit_named
 from dae_utils.data.edf import read_edf
 from dae_utils.data.records import read_files
 from dae_utils.data.storage import SourceError, one_line
@@ -69,7 +69,7 @@ def recording(
             f"{name}: signals must be numbers of shape (samples, leads), not {values.dtype} {values.shape}."
         )
     values = values.reshape(len(values), -1)
-    names = [str(n + 1) for n in range(values.shape[1])] if lead_names is None else list(lead_names)
+    names = [str(n + 1) for n in range(values.shape[1])] if lead_names is None else _distinct(lead_names)
     if len(names) != values.shape[1]:
         turned = "; pass signals.T" if len(names) == len(values) else ""
         raise RecordingError(f"{name}: {values.shape[1]} columns and {len(names)} names of leads{turned}.")
@@ -158,10 +158,9 @@ def _from_edf(path: Path, units: str | None, leads: Sequence[str] | None) -> Rec
         signals = [signal for signal in read_edf(path) if not signal.unit or unit_named(signal.unit)]
     except SourceError as error:
         raise RecordingError(one_line(error, 300) + ".") from error
-    hearts = [signal for signal in signals if signal.label.upper().startswith(_HEART)]
-    names = [signal.label for signal in (hearts if hearts and not leads else signals)]
-    chosen = _chosen(names, leads, path.name)
-    by_name = {signal.label: signal for signal in signals}
+    by_name = dict(zip(_distinct([signal.label for signal in signals]), signals, strict=True))
+    hearts = [name for name in by_name if name.upper().startswith(_HEART)]
+    chosen = _chosen(hearts if hearts and not leads else list(by_name), leads, path.name)
     if not chosen:
         raise RecordingError(f"{path.name} holds no signal in mV, uV or V.")
     rates = {by_name[name].sampling_rate for name in chosen}
@@ -186,7 +185,7 @@ def _from_wfdb(path: Path, leads: Sequence[str] | None) -> Record:
         )
     except SourceError as error:
         raise RecordingError(one_line(error, 300) + ".") from error
-    names = list(found.lead_names)
+    names = _distinct(found.lead_names)
     chosen = _chosen(names, leads, stem.name)
     columns = [names.index(name) for name in chosen]
     return _checked(
@@ -195,17 +194,28 @@ def _from_wfdb(path: Path, leads: Sequence[str] | None) -> Record:
 
 
 def _chosen(names: list[str], leads: Sequence[str] | None, file: str) -> list[str]:
-    """Return the leads to read, all by default; capital letters make no difference."""
+    """Return the leads to read, all by default, by their names as `plain_lead` compares them."""
     if leads is None:
         return names
-    known = {name.casefold(): name for name in names}
-    unknown = [lead for lead in leads if lead.casefold() not in known]
-    if unknown or len({lead.casefold() for lead in leads}) != len(leads):
-        raise RecordingError(
-            f"{file}: leads must be names of its leads, each once, not {', '.join(leads)}; it has "
-            f"{', '.join(names)}."
-        )
-    return [known[lead.casefold()] for lead in leads]
+    known = {plain_lead(name): name for name in reversed(names)}
+    unknown = [lead for lead in leads if plain_lead(lead) not in known]
+    if unknown:
+        raise RecordingError(f"there is no lead {', '.join(unknown)}; {file} has {', '.join(names)}.")
+    if len({plain_lead(lead) for lead in leads}) != len(leads):
+        raise RecordingError(f"the leads {', '.join(leads)} name one of {file} twice.")
+    return [known[plain_lead(lead)] for lead in leads]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are alike: the second "ECG" becomes "ECG 2"."""
+    result: list[str] = []
+    for name in names:
+        number = 2
+        tried = name
+        while tried in result:
+            tried, number = f"{name} {number}", number + 1
+        result.append(tried)
+    return result
 
 
 def _unit_of(stated: str, given: str | None, file: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dae_utils.data.ecg import Record
+from dae_utils.data.ecg import Record, plain_lead
 from dae_utils.data.recordings import RecordingError, refuse_implausible
 from dae_utils.profiles import show_progress
 from dae_utils.signals.finder import continued_spans
@@ -201,7 +201,7 @@ class HeartDetector:
             RecordingError: too few leads, unknown names, or names that do not tell which leads are meant.
         """
         wanted = self.trained_for.lead_names
-        names = [_plain(name) for name in record.lead_names]
+        names = [plain_lead(name) for name in record.lead_names]
         has = f"{record.name} has {', '.join(record.lead_names)}"
         if len(names) < len(wanted):
             raise RecordingError(
@@ -209,15 +209,15 @@ class HeartDetector:
                 f"{len(names)}, such as one_lead."
             )
         if leads is not None:
-            if len(leads) != len(wanted) or len({_plain(lead) for lead in leads}) != len(leads):
+            if len(leads) != len(wanted) or len({plain_lead(lead) for lead in leads}) != len(leads):
                 raise RecordingError(
-                    f"detector {self.name} takes {len(wanted)} different leads, not {', '.join(leads)}; "
+                    f"detector {self.name} takes {len(wanted)} of different names, not {', '.join(leads)}; "
                     f"{has}."
                 )
-            unknown = [lead for lead in leads if _plain(lead) not in names]
+            unknown = [lead for lead in leads if plain_lead(lead) not in names]
             if unknown:
                 raise RecordingError(f"there is no lead {', '.join(unknown)}; {has}.")
-            return [names.index(_plain(lead)) for lead in leads], self._notes(record, leads)
+            return [names.index(plain_lead(lead)) for lead in leads], self._notes(record, leads)
         columns: list[int] = []
         for accepted in wanted:
             fitting = [names.index(name.casefold()) for name in accepted if name.casefold() in names]
@@ -239,7 +239,7 @@ class HeartDetector:
             f"lead {lead} stands in for {accepted[0]}, which the detector was trained on; expect more false "
             "alarms"
             for lead, accepted in zip(leads, self.trained_for.lead_names, strict=True)
-            if _plain(lead) not in map(str.casefold, accepted)
+            if plain_lead(lead) not in map(str.casefold, accepted)
         ]
 
     def _resampled(self, record: Record, columns: list[int]) -> NDArray[np.float64]:
@@ -309,9 +309,3 @@ def _refuse_unscored(record: Record, beats: Sequence[Beat], first_seconds: float
         f"{LEAST_BEATS} are needed to learn the heart (mostly: {max(set(verdicts), key=verdicts.count)}); "
         "leave out a dead lead, or give more first minutes."
     )
-
-
-def _plain(name: str) -> str:
-    """Return the name of a lead as it is compared: without "ECG", "EKG" or "lead", in small letters."""
-    words = [word for word in name.casefold().replace("-", " ").split() if word not in ("ecg", "ekg", "lead")]
-    return " ".join(words) or name.casefold()

@@ -127,8 +127,8 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
     ("a rate that is no whole number", without_rate, ["--rate", "249.5"], "no whole number"),
     ("one lead for a detector of two", lambda f: csv(f, one()), [], "use a detector for 1, such as one_lead"),
     ("a lead that is not there", csv, ["--leads", "MLII", "V9"], "there is no lead V9"),
-    ("one name for two leads", csv, ["--leads", "MLII"], "takes 2 different leads"),
-    ("one lead twice", csv, ["--leads", "V1", "v1"], "takes 2 different leads"),
+    ("one name for two leads", csv, ["--leads", "MLII"], "use a detector for 1"),
+    ("one lead twice", csv, ["--leads", "V1", "v1"], "twice"),
     ("three leads without known names", lambda f: csv(f, three()), [], "name 2 with leads"),
     ("unknown units", without_rate, ["--rate", "250", "--units", "furlongs"], "units must be one of"),
     ("units against those of the file", csv, ["--units", "uV"], "states the unit mV"),
@@ -259,6 +259,19 @@ def test_misuse_of_an_array_is_refused(arguments, words):
         recording(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("leads", "words"),
+    [
+        (("MLII",), "takes 2 of different names"),
+        (("V1", "ecg v1"), "different names"),
+        (("V1", "V9"), "no lead V9"),
+    ],
+)
+def test_misnamed_leads_are_refused_by_the_detector(leads, words):
+    with pytest.raises(RecordingError, match=words):
+        load_detector("two_leads").score(two(), leads=leads)
+
+
 def test_a_detector_takes_nothing_but_a_record():
     with pytest.raises(RecordingError, match="a Record, which knows its rate"):
         load_detector("one_lead").score(np.zeros((1000, 1)))
@@ -278,5 +291,5 @@ def test_leads_of_two_rates_cannot_be_read_together(tmp_path):
     with pytest.raises(RecordingError, match="different rates"):
         read_recording(path)
     assert read_recording(path, leads=("MLII",)).lead_names == ("MLII",)
-    with pytest.raises(RecordingError, match="each once, not V9; it has MLII, V1, V5"):
+    with pytest.raises(RecordingError, match=r"no lead V9; night\.edf has MLII, V1, V5"):
         read_recording(path, leads=("V9",))

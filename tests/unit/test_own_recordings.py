@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,6 +90,23 @@ def test_a_record_of_wfdb_in_microvolts_was_once_taken_for_millivolts(tmp_path):
     record = read_record("my_holter", tmp_path, verify=False)
 
     assert np.abs(record.signals).max() < 5
+
+
+@pytest.mark.parametrize("kind", ["edf", "wfdb"])
+def test_two_leads_of_one_name_stay_two(tmp_path, kind):
+    record = replace(heart(250), lead_names=("ECG", "OTHER"))
+    if kind == "edf":
+        path = write_edf(tmp_path / "a.edf", record, label="{lead}")
+        path.write_bytes(path.read_bytes().replace(b"OTHER", b"ECG  ", 1))
+    else:
+        path = write_wfdb(tmp_path, record)
+        header = path.with_suffix(".hea")
+        header.write_text(header.read_text().replace("OTHER", "ECG"))
+
+    read = read_recording(path)
+
+    assert read.lead_names == ("ECG", "ECG 2")
+    np.testing.assert_allclose(read.signals, record.signals[: len(read.signals)], atol=0.002)
 
 
 def test_leads_that_are_no_voltages_are_left_out(tmp_path):
@@ -277,8 +296,6 @@ def test_arrays_and_tables_become_records():
 
 
 def test_a_record_in_other_units_is_brought_to_millivolts():
-    from dataclasses import replace
-
     record = heart(360)
     micro = replace(record, signals=record.signals * 1000, units="uV")
 
@@ -291,8 +308,6 @@ def test_a_record_in_other_units_is_brought_to_millivolts():
 
 @pytest.mark.parametrize("units", ["mV", "uV"])
 def test_a_record_brings_its_rate_units_and_main_lead_to_the_finder(units):
-    from dataclasses import replace
-
     record = heart(250, ("V1", "MLII"))
     signals = record.signals * PER_MILLIVOLT[units]
     by_hand = find_beats(record.signals, sampling_rate=250, main_lead=1, window_leads=[1, 0])

@@ -119,9 +119,10 @@ def test_the_command_shows_progress_and_loads_no_keras(strip):
         "import sys; from dae_utils.__main__ import main; code = main(sys.argv[1:]); "
         "print(code, sorted(set(sys.modules) & {'keras', 'tensorflow', 'wfdb', 'neurokit2'}))"
     )
+    arguments = ["score", "one_lead", str(strip), "--first-minutes", "1"]
+    picture = ["--picture", str(strip.with_suffix(".png"))]
     done = subprocess.run(
-        [sys.executable, "-c", script, "score", "one_lead", str(strip), "--first-minutes", "1"]
-        + ["--picture", str(strip.with_suffix(".png"))],
+        [sys.executable, "-c", script, *arguments, *picture],
         cwd=PROJECT,
         env=os.environ | {"DAE_PROGRESS": "1"},
         capture_output=True,
