@@ -98,10 +98,10 @@ def _check_places(options: argparse.Namespace) -> None:
 
 def _list_alarms(scored: ScoredRecording) -> None:
     """Print when the alarms were, and the highest score in each."""
-    for start, stop in scored.alarms[:_MOST_ALARMS_SHOWN]:
-        scores = [beat.score for beat in scored.beats if beat.alarm and start <= beat.time <= stop]
-        minutes, seconds = divmod(start, 60)
+    for beats in scored.beats_of_alarms()[:_MOST_ALARMS_SHOWN]:
+        minutes, seconds = divmod(beats[0].time, 60)
         hours, minutes = divmod(int(minutes), 60)
-        print(f"  {hours}:{minutes:02}:{seconds:04.1f}  {len(scores)} beats, score up to {max(scores):.1f}")
+        highest = max(beat.score for beat in beats)
+        print(f"  {hours}:{minutes:02}:{seconds:04.1f}  {len(beats)} beats, score up to {highest:.1f}")
     if len(scored.alarms) > _MOST_ALARMS_SHOWN:
         print(f"  and {len(scored.alarms) - _MOST_ALARMS_SHOWN} more; --output beats.csv holds all beats")

@@ -184,12 +184,15 @@ def _told(records: Sequence[Record], each: Sequence[Judgement]) -> dict[str, Any
 
 
 def _over_patients(each: Sequence[Judgement], above: str, below: str) -> list[float]:
-    """Return the 95 % interval of a ratio of sums when patients are drawn anew (percentile bootstrap)."""
+    """Return the 95 % interval of a ratio of sums when patients are drawn anew (percentile bootstrap).
+
+    Empty where there is nothing to divide by.
+    """
     tops, bottoms = (np.array([getattr(one, name) for one in each], float) for name in (above, below))
     draws = np.random.default_rng(0).integers(len(each), size=(N_DRAWS, len(each)))
     sums = bottoms[draws].sum(axis=1)
     ratios = tops[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
-    return [round(float(end), 3) for end in np.quantile(ratios, (0.025, 0.975))]
+    return [round(float(end), 3) for end in np.quantile(ratios, (0.025, 0.975))] if len(ratios) else []
 
 
 def make_detector(

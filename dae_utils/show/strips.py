@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from dae_utils.data.ecg import Record
 from dae_utils.show.style import COLOURS, set_defaults
@@ -45,18 +46,15 @@ def draw_scored(record: Record, scored: ScoredRecording, strips: int = 4) -> Fig
     for ax, time in zip(axes[1:, 0], shown, strict=True):
         _draw_strip(ax, record.in_millivolts(), scored, time)
     if shown:
-        axes[-1, 0].set_xlabel("time (s)")
+        axes[-1, 0].set_xlabel("time (hours:minutes:seconds)")
     return figure
 
 
 def _strongest(scored: ScoredRecording, most: int) -> list[float]:
     """Return the time of the strangest beat of each of the strongest alarms, in order, seconds."""
-    peaks = []
-    for start, stop in scored.alarms:
-        beats = [beat for beat in scored.beats if beat.alarm and start <= beat.time <= stop]
-        best = max(beats, key=lambda beat: beat.score)
-        peaks.append((best.score, best.time))
-    return sorted(time for _, time in sorted(peaks, reverse=True)[:most])
+    strongest = [max(beats, key=lambda beat: beat.score) for beats in scored.beats_of_alarms()]
+    strongest.sort(key=lambda beat: beat.score, reverse=True)
+    return sorted(beat.time for beat in strongest[:most])
 
 
 def _draw_overview(ax: Axes, scored: ScoredRecording) -> None:
@@ -101,9 +99,16 @@ def _draw_strip(ax: Axes, record: Record, scored: ScoredRecording, time: float) 
             ax.text(beat.time + 0.1, level, f"{beat.score:.1f}", fontsize=9, va="center")
         else:
             ax.plot(beat.time, level, ".", color=COLOURS["blue"], markersize=4)
+    ax.xaxis.set_major_formatter(FuncFormatter(_clock))
     ax.set_xlim(begin, end)
     ax.set_ylim(low - 0.1 * room, high + 0.4 * room)
     ax.set_ylabel("mV")
+
+
+def _clock(seconds: float, _: int) -> str:
+    """Return a time as h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def _shade_bad_signal(ax: Axes, scored: ScoredRecording, unit: float = 1.0) -> None:

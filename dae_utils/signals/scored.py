@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,12 @@ class ScoredRecording:
     def alarms(self) -> NDArray[np.float64]:
         """First and last beat of each alarm, seconds, (n, 2); beats less than 5 s apart are one alarm."""
         return alarm_episodes([beat.time for beat in self.beats if beat.alarm])
+
+    def beats_of_alarms(self) -> list[list[Beat]]:
+        """Return the beats with an alarm, one list for each of `alarms`."""
+        beats = [beat for beat in self.beats if beat.alarm]
+        firsts = np.searchsorted([beat.time for beat in beats], self.alarms[:, 0]).tolist()
+        return [beats[first:stop] for first, stop in pairwise([*firsts, len(beats)])]
 
     @property
     def watched_hours(self) -> float:

@@ -237,6 +237,16 @@ def test_another_threshold_needs_no_new_scores(scored):
     assert (lower.table()["alarm"] == [int(b.alarm) for b in lower.beats]).all()
 
 
+def test_alarms_know_their_beats(scored):
+    lower = scored.at(1.0)
+
+    beats = lower.beats_of_alarms()
+
+    assert [(some[0].time, some[-1].time) for some in beats] == [tuple(pair) for pair in lower.alarms]
+    assert sum(map(len, beats)) == sum(b.alarm for b in lower.beats)
+    assert scored.at(99.0).beats_of_alarms() == []
+
+
 def test_fewer_false_alarms_mean_a_higher_threshold():
     for name in ("one_lead", "two_leads"):
         detector = load_detector(name)

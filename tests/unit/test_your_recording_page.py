@@ -15,6 +15,7 @@ from PIL import Image
 from dae_utils.__main__ import main
 from dae_utils.data.simulated import simulate_record
 from dae_utils.score_file import add_score_command
+from dae_utils.signals import load_detector
 from tools import external_records, ship_detector, shipped_tables
 from tools.notebook_code import PROJECT
 
@@ -45,7 +46,7 @@ def example(tmp_path_factory) -> Path:
 
 
 def test_the_example_is_a_simulated_recording_at_another_rate(example):
-    table = pd.read_csv(example / "example.csv")
+    table = pd.read_csv(example / "simulated.csv")
 
     assert list(table.columns) == ["time (s)", "II (uV)", "V1 (uV)"]
     assert len(table) == 600 * 250
@@ -61,7 +62,7 @@ def test_the_command_scores_the_example(example, monkeypatch, capsys):
 
     out, err = capsys.readouterr()
     assert err == ""
-    assert re.match(r"example \(II, V1\): \d+ beats in 10\.0 minutes; \d+ alarms", out)
+    assert re.match(r"simulated \(II, V1\): \d+ beats in 10\.0 minutes; \d+ alarms", out)
     beats = pd.read_csv(example / "beats.csv")
     assert all(f"`{column}`" in PAGE for column in beats.columns)
     assert all(f"`{quality}`" in PAGE for quality in ("good", "noise", "incomplete", "saturated"))
@@ -106,6 +107,21 @@ def test_the_other_commands_of_the_page_are_understood(module, capsys):
 def test_the_table_of_the_page_is_what_was_measured():
     assert shipped_tables.page_with(shipped_tables.results_table()) == PAGE
     assert len(shipped_tables.results_table().splitlines()) == 2 + 8
+
+
+def test_what_the_page_says_about_the_table_holds():
+    one, two = (load_detector(name).made["tested_on"] for name in ("one_lead", "two_leads"))
+    times = {
+        name: {number: told["false_alarms_per_hour"] / float(number) for number, told in found.items()}
+        for name, found in (("one", one), ("two", two))
+    }
+
+    assert min(times["two"].values()) > 1.9
+    assert 4.5 < times["two"]["2"] < 5.5
+    assert all(abs(times["one"][number] - 1) < abs(times["two"][number] - 1) for number in one)
+    assert all(one[number]["v_found"] < two[number]["v_found"] for number in one)
+    for found in (one, two):
+        assert found["10"]["false_in_fibrillation"] > found["10"]["false_alarms"] / 2
 
 
 def test_the_page_says_what_it_is_not():
