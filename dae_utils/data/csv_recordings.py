@@ -26,8 +26,17 @@ _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?|nan|", re.IGNORECA
 # "MLII (uV)", "MLII [uV]", "MLII/uV", "MLII_uV", "MLII uV"
 _BRACKETED = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^)\]]*)[)\]]\s*")
 _ENDING = re.compile(r"(?P<name>.+?)[\s_/]+(?P<unit>[^\s_/]+)")
-_SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "\u00b5s": 1e-6}
-_TIMES = {"time", "times", "t", "elapsed time", "timestamp", "seconds", "date", "datetime", "date time"}
+_SECONDS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "ns": 1e-9,
+}
+_TIMES = re.compile(r"t|(.*\b)?(times?|timestamps?|seconds|date|datetime)(\b.*)?")
 _COUNTS = {
     "sample",
     "samples",
@@ -101,17 +110,23 @@ def read_columns(path: str | os.PathLike[str]) -> tuple[list[Column], int | None
         )
     except (OSError, ValueError) as error:  # of pandas' own errors all are ValueErrors
         reason = getattr(error, "strerror", None) or one_line(error)
-        raise RecordingError(f"{path.name} can't be read as a table: {reason}.") from error
+        raise RecordingError(
+            f"{path.name} can't be read as a table: {reason}; leave one line of names and rows of numbers."
+        ) from error
     if len(table) < 2:
         raise RecordingError(f"{path.name} holds {len(table)} rows of numbers; one row a sample is needed.")
-    columns, rate = [], None
-    for name, unit in zip(names, units, strict=True):
-        kind = _kind_of(name, unit)
-        if kind == "time" and rate is None:
-            rate = _rate_of(table[name], name, unit, path.name)
-        elif kind == "lead":
-            columns.append(Column(name, unit, _numbers(table[name], name, path.name)))
-    return columns, rate
+    titles = [(name, unit, _kind_of(name, unit)) for name, unit in zip(names, units, strict=True)]
+    columns = [
+        Column(name, unit, _numbers(table[name], name, path.name))
+        for name, unit, kind in titles
+        if kind == "lead"
+    ]
+    times = [(name, unit) for name, unit, kind in titles if kind == "time"]
+    if not times:
+        return columns, None
+    # A clock of the recorder, in a unit, is better than the dates at which a telephone heard of the samples.
+    name, unit = min(times, key=lambda pair: (not _is_time_unit(pair[1]), table[pair[0]].dtype == object))
+    return columns, _rate_of(table[name], name, unit, path.name)
 
 
 def whole_rate(rate: float, whose: str) -> int:
@@ -169,13 +184,17 @@ def _name_and_unit(text: str) -> tuple[str, str]:
 
 def _is_unit(text: str) -> bool:
     # "ECG V" is not in volts: a lead may be called V.
-    return text.casefold() != "v" and (unit_named(text) is not None or text.casefold() in _SECONDS)
+    return text.casefold() != "v" and (unit_named(text) is not None or _is_time_unit(text))
+
+
+def _is_time_unit(text: str) -> bool:
+    return text.casefold() in _SECONDS
 
 
 def _kind_of(name: str, unit: str) -> str:
     """Return "time", "count" or "lead" for a column, by its name and unit."""
     plain = name.casefold().strip()
-    if plain in _TIMES or unit.casefold() in _SECONDS or plain in _SECONDS:
+    if _TIMES.fullmatch(plain) or _is_time_unit(unit) or plain in _SECONDS:
         return "time"
     return "count" if plain in _COUNTS or plain.startswith("unnamed") else "lead"
 

@@ -176,6 +176,8 @@ class HeartDetector:
         signals = self._resampled(record.in_millivolts(), columns)
         beats, spans = _run(stream, signals, record.name)
         _refuse_unscored(record, beats, first_seconds)
+        # The stream counts samples at its own rate.
+        beats = [beat._replace(sample=round(beat.time * record.sampling_rate)) for beat in beats]
         scored_from = next(number for number, beat in enumerate(beats) if not math.isnan(beat.score))
         learnt_seconds = max(first_seconds, beats[scored_from].time)
         n_bad = sum(beat.quality != "good" for beat in beats)

@@ -26,7 +26,8 @@ class ScoredRecording:
         detector: the name of the detector.
         lead_names: the recording's leads that were used, the main one first.
         notes: what a reader should know, such as that a lead of another kind had to do; one line each.
-        beats: in order; those of the first minutes have no score (nan).
+        beats: in order; those of the first minutes have no score (nan), and `sample` counts the recording's
+            own samples.
         spans: the verdicts on the signal, from its start to its end.
         seconds: length of the recording.
         learnt_seconds: how long the first part is from which the heart was learnt.

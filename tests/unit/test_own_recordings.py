@@ -57,6 +57,7 @@ def test_beats_and_scores_are_nearly_the_same_at_every_rate_and_in_every_format(
     pairs = match_beats(ours, times, sampling_rate=1, tolerance=0.02)
     assert abs(len(ours) - len(times)) <= 2
     assert len(pairs.found) >= len(times) - 3
+    assert all(beat.sample == round(beat.time * rate) for beat in scored.beats)
     both = np.array(
         [
             (scored.beats[i].score, at_home.beats[k].score)
@@ -180,6 +181,26 @@ def test_a_table_of_rdsamp_is_read_with_its_line_of_units(tmp_path):
     # 0.003, 0.006, 0.008: no difference of two times is 1/360 s, and the mean of all is.
     assert read.sampling_rate == 360
     assert read.lead_names == ("MLII", "V1")
+
+
+def test_the_table_of_a_chest_strap_is_understood(tmp_path):
+    record = heart(250, ("MLII",))
+    n = 5000
+    heard = pd.Timestamp("2024-03-31T10:00:00") + pd.to_timedelta(np.arange(n) // 73 * 292, unit="ms")
+    table = pd.DataFrame(
+        {
+            "Phone timestamp": heard.astype(str),
+            "sensor timestamp [ns]": 599_000_000_000_000_000 + 4_000_000 * np.arange(n),
+            "timestamp [ms]": 4.0 * np.arange(n),
+            "ecg [uV]": np.rint(1000 * record.signals[:n, 0]).astype(int),
+        }
+    )
+    table.to_csv(tmp_path / "strap.txt", index=False, sep=";")
+
+    read = read_recording(tmp_path / "strap.txt")
+
+    assert (read.sampling_rate, read.lead_names) == (250, ("ecg",))
+    np.testing.assert_allclose(read.signals[:, 0], record.signals[:n, 0], atol=0.0006)
 
 
 def test_dates_tell_the_rate(tmp_path):
