@@ -122,6 +122,8 @@ def test_what_the_page_says_about_the_table_holds():
     assert all(one[number]["v_found"] < two[number]["v_found"] for number in one)
     for found in (one, two):
         assert found["10"]["false_in_fibrillation"] > found["10"]["false_alarms"] / 2
+    assert one["10"]["silenced_share"] == pytest.approx(1 / 40, rel=0.1)
+    assert two["10"]["silenced_share"] == pytest.approx(1 / 15, rel=0.1)
 
 
 def test_the_page_says_what_it_is_not():
