@@ -22,6 +22,7 @@ from dae_utils.data.storage import one_line
 __all__ = ["Column", "RecordingError", "read_columns", "whole_rate"]
 
 _SEPARATORS = (";", "\t", ",")
+_SPACES = r"\s+"
 _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?|nan|", re.IGNORECASE)
 # "MLII (uV)", "MLII [uV]", "MLII/uV", "MLII_uV", "MLII uV"
 _BRACKETED = re.compile(r"(?P<name>.*?)[\s_]*[(\[](?P<unit>[^)\]]*)[)\]]\s*")
@@ -76,7 +77,7 @@ class Column:
 def read_columns(path: str | os.PathLike[str]) -> tuple[list[Column], int | None]:
     """Return the columns of a text file that may be leads, and its rate if it has a column of times.
 
-    Fields are separated by commas, semicolons or tabs; with the latter two numbers may have a decimal comma.
+    Fields are separated by commas, semicolons, tabs or spaces; but for the first, a comma may be decimal.
     The first line may name the columns, with units as in "MLII (uV)", and the second may hold units alone, as
     `rdsamp` writes it. Without names they are called 1, 2, 3 and so on. A column named as a time (in seconds,
     milliseconds, hh:mm:ss or dates) tells the rate; one named as a count of samples is left out.
@@ -90,7 +91,9 @@ def read_columns(path: str | os.PathLike[str]) -> tuple[list[Column], int | None
     """
     path = Path(path)
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
+        with path.open("rb") as file:
+            encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        with path.open(encoding=encoding, errors="replace") as file:
             lines = [line for _, line in zip(range(3), file, strict=False)]
         separator = _separator_of(lines)
         names, units, n_skipped = _heads_of(lines, separator)
@@ -103,15 +106,17 @@ def read_columns(path: str | os.PathLike[str]) -> tuple[list[Column], int | None
             names=names,
             index_col=False,
             decimal="," if has_commas else ".",
-            encoding="utf-8-sig",
+            encoding=encoding,
             encoding_errors="replace",
             skipinitialspace=True,
             low_memory=False,
         )
-    except (OSError, ValueError) as error:  # of pandas' own errors all are ValueErrors
-        reason = getattr(error, "strerror", None) or one_line(error)
+    except OSError as error:
+        raise RecordingError(f"{path.name} can't be read: {error.strerror or error}.") from error
+    except ValueError as error:  # of pandas' own errors all are ValueErrors
         raise RecordingError(
-            f"{path.name} can't be read as a table: {reason}; leave one line of names and rows of numbers."
+            f"{path.name} can't be read as a table: {one_line(error)}; leave one line of names and rows of "
+            "numbers."
         ) from error
     if len(table) < 2:
         raise RecordingError(f"{path.name} holds {len(table)} rows of numbers; one row a sample is needed.")
@@ -146,7 +151,11 @@ def whole_rate(rate: float, whose: str) -> int:
 
 def _separator_of(lines: list[str]) -> str:
     """Return what separates the fields; a comma where there is a single column."""
-    return next((sign for sign in _SEPARATORS if all(sign in line for line in lines if line.strip())), ",")
+    filled = [line for line in lines if line.strip()]
+    for sign in _SEPARATORS:
+        if all(sign in line for line in filled):
+            return sign
+    return _SPACES if all(len(line.split()) > 1 for line in filled) else ","
 
 
 def _heads_of(lines: list[str], separator: str) -> tuple[list[str], list[str], int]:
@@ -155,7 +164,8 @@ def _heads_of(lines: list[str], separator: str) -> tuple[list[str], list[str], i
     Raises:
         RecordingError: an empty file, or two columns of one name.
     """
-    rows = [[cell.strip(" '\"\t") for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    parted = map(str.split, lines) if separator == _SPACES else csv.reader(lines, delimiter=separator)
+    rows = [[cell.strip(" '\"\t") for cell in row] for row in parted]
     if not rows or not any(rows[0]):
         raise RecordingError("its first line is empty")
     n_heads = 0

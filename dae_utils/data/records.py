@@ -142,10 +142,10 @@ def read_files(
             "Next: its files are cut short or damaged; get the three of them again."
         ) from error
     is_beat = np.isin(marks.symbol, list(AAMI_CLASS))
-    if header.fs != int(header.fs):
+    if header.fs != int(header.fs) or header.fs < 1:
         raise SourceError(
-            f"Record {name}: {name}.hea states {header.fs} samples a second, which is no whole number.\n"
-            "Next: resample it to a whole number, for example with wfdb.processing.resample_sig."
+            f"Record {name}: {name}.hea states {header.fs} samples a second, no whole number above 0.\n"
+            "Next: correct it, or resample to a whole number, for example with wfdb.processing.resample_sig."
         )
     scales = [MILLIVOLTS.get(unit_named(unit or "mV") or "", 0.0) for unit in header.units]
     used = [column for column, scale in enumerate(scales) if scale]

@@ -282,6 +282,15 @@ def test_bad_signal_is_counted_and_noted():
     assert any("lie in bad signal" in note for note in scored.notes)
 
 
+def test_hum_in_the_first_minutes_is_noted():
+    record = heart(360, ("MLII",))
+    hum = 0.12 * np.sin(2 * np.pi * 37 * np.arange(len(record.signals)) / 360)[:, None]
+
+    scored = load_detector("one_lead").score(replace(record, signals=record.signals + hum), first_seconds=60)
+
+    assert any("differ more from each other" in note for note in scored.notes)
+
+
 def test_a_detector_that_never_learns_a_heart_says_why():
     signals = beat_train(list(np.arange(0.5, 120, 0.8)), 120)
     signals[:, 1] = np.where(np.arange(len(signals)) % 7200 < 300, signals[:, 1], 0.0)

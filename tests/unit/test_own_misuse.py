@@ -155,6 +155,8 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
     ("names and no rows", lambda f: written(f, "a.csv", "time,II\n"), ["--rate", "250"], "rows"),
     ("only times", lambda f: table(f, lambda t: t.iloc[:, :1]), [], "no column that could be a lead"),
     ("an empty lead", lambda f: table(f, lambda t: t.assign(V2=np.nan)), [], "no value at all"),
+    ("no rate in WFDB", lambda f: header(f, " 250 ", " 0 "), [], "no whole number above 0"),
+    ("lines before the names", lambda f: preamble(f), [], "leave one line of names"),
     ("no file", lambda f: f / "gone.csv", [], "No such file"),
     ("no WFDB record", lambda f: f / "gone", [], "there is no file gone"),
     ("a folder", lambda f: f, [], "is a folder"),
@@ -179,6 +181,12 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
 def heart_of(scale: float) -> Record:
     record = two()
     return replace(record, signals=record.signals * scale)
+
+
+def preamble(folder: Path) -> Path:
+    path = csv(folder)
+    path.write_text("Name,Somebody\nRate,250\n\n" + path.read_text())
+    return path
 
 
 def slow(rate: int) -> Record:

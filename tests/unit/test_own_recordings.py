@@ -144,6 +144,9 @@ def test_missing_samples_are_kept_as_such(tmp_path):
         {"time": "timestamp", "scale": 1e6},
         {"separator": ";", "decimal": ","},
         {"separator": "\t"},
+        {"separator": " ", "time": "seconds", "header": "{lead}"},
+        {"encoding": "utf-16"},
+        {"encoding": "utf-8-sig"},
         {"header": "{lead} [{unit}]"},
         {"header": "{lead}_{unit}"},
         {"header": "{lead}/{unit}"},
@@ -151,15 +154,15 @@ def test_missing_samples_are_kept_as_such(tmp_path):
 )
 def test_tables_are_understood_as_programs_write_them(tmp_path, settings):
     record = heart(250, ("MLII",))
-    scale = settings.pop("scale", 1)
+    settings = dict(settings)
+    scale, encoding = settings.pop("scale", 1), settings.pop("encoding", "utf-8")
     path = write_csv(tmp_path / "a.csv", record, "uV", **{"header": "{lead} ({unit})", **settings})
     if scale != 1:
         table = pd.read_csv(path)
         table.iloc[:, 0] = (table.iloc[:, 0] * scale).round(3)
         table.to_csv(path, index=False)
 
-    if settings.get("header") == "none":
-        return
+    path.write_text(path.read_text("utf-8"), encoding=encoding)
     read = read_recording(path, units="uV")
 
     assert read.lead_names == ("MLII",)
