@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,19 +99,7 @@ def read_columns(path: str | os.PathLike[str]) -> tuple[list[Column], int | None
         separator = _separator_of(lines)
         names, units, n_skipped = _heads_of(lines, separator)
         has_commas = separator != "," and any(re.search(r"\d,\d", line) for line in lines[n_skipped:])
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            header=None,
-            skiprows=n_skipped,
-            names=names,
-            index_col=False,
-            decimal="," if has_commas else ".",
-            encoding=encoding,
-            encoding_errors="replace",
-            skipinitialspace=True,
-            low_memory=False,
-        )
+        table = _table_of(path, names, separator, "," if has_commas else ".", n_skipped, encoding)
     except OSError as error:
         raise RecordingError(f"{path.name} can't be read: {error.strerror or error}.") from error
     except ValueError as error:  # of pandas' own errors all are ValueErrors
@@ -132,6 +121,33 @@ def read_columns(path: str | os.PathLike[str]) -> tuple[list[Column], int | None
     # A clock of the recorder, in a unit, is better than the dates at which a telephone heard of the samples.
     name, unit = min(times, key=lambda pair: (not _is_time_unit(pair[1]), table[pair[0]].dtype == object))
     return columns, _rate_of(table[name], name, unit, path.name)
+
+
+def _table_of(
+    path: Path, names: list[str], separator: str, decimal: str, n_skipped: int, encoding: str
+) -> pd.DataFrame:
+    """Return the rows of a text file; pandas would drop fields without a name, which are refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(
+                path,
+                sep=separator,
+                header=None,
+                skiprows=n_skipped,
+                names=names,
+                index_col=False,
+                decimal=decimal,
+                encoding=encoding,
+                encoding_errors="replace",
+                skipinitialspace=True,
+                low_memory=False,
+            )
+        except pd.errors.ParserWarning as error:
+            raise ValueError(
+                "its rows have more fields than its first line; if numbers have a decimal comma, separate "
+                "them with semicolons"
+            ) from error
 
 
 def whole_rate(rate: float, whose: str) -> int:

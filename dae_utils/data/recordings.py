@@ -95,7 +95,8 @@ def read_recording(
         path: of the file.
         sampling_rate: samples a second, for a text file that has no column of times; with any other file it
             must agree with what the file says.
-        units: mV, uV or V, where the file does not say; without, such a file is taken to be in millivolts.
+        units: mV, uV or V, where a table or an EDF file does not say; without, it is taken to be in
+            millivolts.
         leads: the names of the leads to read, in this order; without, all.
 
     Raises:
@@ -114,6 +115,10 @@ def read_recording(
     elif ending == ".edf":
         found = _from_edf(path, units, leads)
     elif ending in _WFDB_ENDINGS or path.with_name(f"{path.name}.hea").is_file():
+        if units is not None:
+            raise RecordingError(
+                f"{path.name}: a WFDB header states the units; leave yours out, or correct it."
+            )
         found = _from_wfdb(path, leads)
     elif not path.exists():
         raise RecordingError(

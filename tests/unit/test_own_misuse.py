@@ -132,6 +132,7 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
     ("three leads without known names", lambda f: csv(f, three()), [], "name 2 with leads"),
     ("unknown units", without_rate, ["--rate", "250", "--units", "furlongs"], "units must be one of"),
     ("units against those of the file", csv, ["--units", "uV"], "states the unit mV"),
+    ("units for WFDB", lambda f: write_wfdb(f, two()), ["--units", "uV"], "a WFDB header states the units"),
     ("a recording shorter than the first minutes", csv, ["--first-minutes", "5"], "give a longer recording"),
     ("no first minutes", csv, ["--first-minutes", "0"], "above 0"),
     (
@@ -146,6 +147,12 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
         lambda f: csv(f, decimal=","),
         [],
         "can't be read|text|columns",
+    ),
+    (
+        "a decimal comma in a single column",
+        lambda f: csv(f, one(), decimal=",", time=None),
+        ["--rate", "250"],
+        "decimal comma",
     ),
     ("times that go back", lambda f: table(f, lambda t: pd.concat([t[5000:], t[:5000]])), [], "go back"),
     ("times with a gap", lambda f: table(f, lambda t: pd.concat([t[:9000], t[9500:]])), [], "gap of 2 s"),
