@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 __all__ = ["DenseNetwork", "OwnHeart", "OwnHeartSettings", "Pace", "difference_rows", "learn_template"]
 
-# All of these were chosen on the patients of DS1, half of whom trained for the other half.
+# Chosen on the patients of DS1, half of whom trained for the other half, here or in the first edition of
+# chapter 6.
 _STEP = 2  # every second sample of a window is used
 _MOST_SHIFT = 6  # of those samples, 33 ms at 360 Hz: how far a window may move to meet the template
 _LEAST_HEIGHT = 0.05  # millivolts, added to every height: a lead that hardly moves is not blown up

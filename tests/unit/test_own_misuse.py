@@ -173,6 +173,7 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
     ("BDF", lambda f: edf(f, b"0       ", b"\xffBIOSEMI"), [], "BDF"),
     ("no EDF under its ending", lambda f: written(f, "a.edf", "hello"), [], "can't be read as EDF"),
     ("EDF without range", lambda f: edf(f, b"32767   ", b"-32768  "), [], "states no range"),
+    ("EDF with a broken rate", lambda f: edf(f, rate=249.5), [], "no whole number"),
     ("EDF of other units", lambda f: edf(f, unit_text="bpm"), [], "no signal in mV, uV or V"),
     ("WFDB cut short", lambda f: cut(write_wfdb(f, two()).with_suffix(".dat")), [], "can't be read"),
     ("WFDB without signals", lambda f: clipped(write_wfdb(f, two())), [], "my_holter.dat is missing"),
