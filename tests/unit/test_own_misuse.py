@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_ecg import beat_train
 from own_files import heart, write_csv, write_edf, write_wfdb
 
 from dae_utils.__main__ import main
@@ -78,6 +79,10 @@ def dead(record: Record, lead: int) -> Record:
     signals = record.signals.copy()
     signals[:, lead] = 0.0
     return replace(record, signals=signals)
+
+
+def noon(folder: Path) -> Path:
+    return table(folder, lambda rows: rows.assign(**{"time (s)": "noon"}))
 
 
 def clipped(path: Path) -> Path:
@@ -168,6 +173,22 @@ MISUSES: list[tuple[str, Callable[[Path], Path], list[str], str]] = [
     ("no WFDB record", lambda f: f / "gone", [], "there is no file gone"),
     ("a folder", lambda f: f, [], "is a folder"),
     ("another format", lambda f: written(f, "a.xlsx", "PK"), [], "export it as CSV"),
+    ("no EDF file", lambda f: f / "gone.edf", [], "gone.edf can't be read: No such file"),
+    ("EDF without duration", lambda f: edf(f, b"1       2   ", b"0       2   "), [], "no duration"),
+    (
+        "times in words",
+        lambda f: table(f, lambda t: t.assign(**{"time (s)": "noon"})),
+        [],
+        "can't be understood",
+    ),
+    ("a bare count for a time", lambda f: csv(f, counted(), time="time"), [], "give the rate"),
+    (
+        "an empty first line",
+        lambda f: written(f, "a.csv", "\n1,2\n"),
+        ["--rate", "250"],
+        "first line is empty",
+    ),
+    ("a heart of twenty beats a minute", lambda f: csv(f, sluggish()), [], "would beat 20 times a minute"),
     ("EDF cut short", lambda f: cut(edf(f)), [], "cut short"),
     ("EDF with interruptions", lambda f: edf(f, reserved="EDF+D"), [], "interruptions"),
     ("BDF", lambda f: edf(f, b"0       ", b"\xffBIOSEMI"), [], "BDF"),
@@ -195,6 +216,15 @@ def preamble(folder: Path) -> Path:
     path = csv(folder)
     path.write_text("Name,Somebody\nRate,250\n\n" + path.read_text())
     return path
+
+
+def counted() -> Record:
+    return replace(two(), sampling_rate=1)  # the times of the rows are 0, 1, 2 and so on
+
+
+def sluggish() -> Record:
+    signals = beat_train(list(np.arange(0.5, 240, 3.0)), 240, rate=250)
+    return replace(two(), signals=signals)
 
 
 def slow(rate: int) -> Record:

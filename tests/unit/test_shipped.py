@@ -14,6 +14,7 @@ from toy_hearts import assert_clear
 
 from dae_utils.data.simulated import simulate_record
 from dae_utils.data.storage import SourceError
+from dae_utils.signals import shipped
 from dae_utils.signals.shipped import SHIPPED_FOLDER, load_detector, save_detector, shipped_detectors
 from tools import ship_detector
 from tools.notebook_code import PROJECT
@@ -121,6 +122,16 @@ def test_damaged_files_are_refused(tmp_path, ending, change):
     with pytest.raises(SourceError) as caught:
         load_detector(tmp_path / "one_lead.json")
     assert_clear(caught.value, "can't be loaded", "Next:")
+
+
+def test_files_of_another_version_are_refused(tmp_path, monkeypatch):
+    detector = load_detector("one_lead")
+    with monkeypatch.context() as patch:
+        patch.setattr(shipped, "_FORMAT", 2)
+        path = save_detector(detector, tmp_path)
+
+    with pytest.raises(SourceError, match="it has format 2, and this library reads 1"):
+        load_detector(path)
 
 
 def test_a_weight_too_large_for_half_precision_is_not_stored(tmp_path):
