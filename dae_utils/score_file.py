@@ -102,6 +102,7 @@ def _list_alarms(scored: ScoredRecording) -> None:
         minutes, seconds = divmod(beats[0].time, 60)
         hours, minutes = divmod(int(minutes), 60)
         highest = max(beat.score for beat in beats)
-        print(f"  {hours}:{minutes:02}:{seconds:04.1f}  {len(beats)} beats, score up to {highest:.1f}")
+        count = "1 beat" if len(beats) == 1 else f"{len(beats)} beats"
+        print(f"  {hours}:{minutes:02}:{seconds:04.1f}  {count}, score up to {highest:.1f}")
     if len(scored.alarms) > _MOST_ALARMS_SHOWN:
         print(f"  and {len(scored.alarms) - _MOST_ALARMS_SHOWN} more; --output beats.csv holds all beats")
