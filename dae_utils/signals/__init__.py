@@ -26,17 +26,22 @@ The modules, in the order in which a sample passes through them:
     from beats to scores and alarms.
 `matching`, `alarms`
     how good the R peaks and the alarms of a record are.
+`heart_detector`, `own_heart`, `scored`, `shipped`, `judging`
+    a trained detector for recordings of one's own, and how good its alarms are.
 
-The package knows neither the chapters nor any network: a score is a function that it is given. Nothing here
-is a medical device, nor fit to be part of one.
+The stream knows neither the chapters nor any network: a score is a function that it is given. Nothing here is
+a medical device, nor fit to be part of one.
 """
 
 from dae_utils.signals.alarms import AlarmCounts, alarm_episodes, count_alarms
 from dae_utils.signals.beats import Beats
 from dae_utils.signals.finder import BeatFinder, FinderSettings, find_beats, quality_spans
+from dae_utils.signals.heart_detector import HeartDetector
 from dae_utils.signals.matching import BeatMatch, match_beats
 from dae_utils.signals.quality import QUALITIES, QualitySpan
 from dae_utils.signals.rhythm import rhythm_features
+from dae_utils.signals.scored import ScoredRecording
+from dae_utils.signals.shipped import load_detector
 from dae_utils.signals.stream import Beat, BeatStream, StreamSettings, score_record
 
 __all__ = [
@@ -48,11 +53,14 @@ __all__ = [
     "BeatStream",
     "Beats",
     "FinderSettings",
+    "HeartDetector",
     "QualitySpan",
+    "ScoredRecording",
     "StreamSettings",
     "alarm_episodes",
     "count_alarms",
     "find_beats",
+    "load_detector",
     "match_beats",
     "quality_spans",
     "rhythm_features",
