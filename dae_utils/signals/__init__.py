@@ -24,6 +24,8 @@ The modules, in the order in which a sample passes through them:
     from samples to beats.
 `stream`
     from beats to scores and alarms.
+`irregular`, `own_shape`, `ventricular`
+    an alarm for ventricular beats that measures by the patient's own and knows irregular rhythm.
 `matching`, `alarms`
     how good the R peaks and the alarms of a record are.
 
@@ -34,27 +36,43 @@ is a medical device, nor fit to be part of one.
 from dae_utils.signals.alarms import AlarmCounts, alarm_episodes, count_alarms
 from dae_utils.signals.beats import Beats
 from dae_utils.signals.finder import BeatFinder, FinderSettings, find_beats, quality_spans
+from dae_utils.signals.irregular import IrregularRhythm, RhythmNotice, rhythm_notices
 from dae_utils.signals.matching import BeatMatch, match_beats
 from dae_utils.signals.quality import QUALITIES, QualitySpan
 from dae_utils.signals.rhythm import rhythm_features
 from dae_utils.signals.stream import Beat, BeatStream, StreamSettings, score_record
+from dae_utils.signals.ventricular import (
+    AlarmRule,
+    ScoredBeat,
+    VentricularAlarm,
+    difference_size,
+    watch_record,
+)
 
 __all__ = [
     "QUALITIES",
     "AlarmCounts",
+    "AlarmRule",
     "Beat",
     "BeatFinder",
     "BeatMatch",
     "BeatStream",
     "Beats",
     "FinderSettings",
+    "IrregularRhythm",
     "QualitySpan",
+    "RhythmNotice",
+    "ScoredBeat",
     "StreamSettings",
+    "VentricularAlarm",
     "alarm_episodes",
     "count_alarms",
+    "difference_size",
     "find_beats",
     "match_beats",
     "quality_spans",
     "rhythm_features",
+    "rhythm_notices",
     "score_record",
+    "watch_record",
 ]
