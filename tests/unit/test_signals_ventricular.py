@@ -1,4 +1,4 @@
-"""The alarm that measures by the patient's own beats: what it learns, what it finds, and that pieces do not matter."""
+"""The alarm that measures by the patient's own beats: what it learns and finds; pieces do not matter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOON = {"calibration_seconds": 20.0}
 
 
 def patient(seconds=120, wide_at=(), turned_from=math.inf, intervals=None):
-    """Return a signal with a beat every 0.8 s, some wide ones, and from some time on upright ones turned over."""
+    """Return a signal with a beat every 0.8 s, some of them wide, and from some time on all turned over."""
     peaks = 0.5 + np.cumsum([0.8] * int(seconds / 0.8 - 2)) if intervals is None else np.cumsum(intervals)
     heights = np.where(peaks < turned_from, 1.0, -0.8)
     x = beat_train(peaks.tolist(), seconds, heights.tolist())
@@ -99,7 +99,8 @@ def test_timing_counts_less_in_an_irregular_rhythm():
     for intervals, low, high in ((irregular, 0.1, 0.5), ([0.8] * 200, 0.0, 0.02)):
         x, _ = patient(seconds=150, intervals=intervals[:150])
         values = [beat.irregularity for beat in watch(x) if 30 < beat.time < 110]
-        assert low <= np.min(values) and np.max(values) <= high
+        assert low <= np.min(values)
+        assert np.max(values) <= high
 
 
 def test_timing_is_early_and_pause_in_tenths():
