@@ -33,7 +33,7 @@ The package knows neither the chapters nor any network: a score is a function th
 is a medical device, nor fit to be part of one.
 """
 
-from dae_utils.signals.alarms import AlarmCounts, alarm_episodes, count_alarms
+from dae_utils.signals.alarms import AlarmCounter, AlarmCounts, alarm_episodes, count_alarms
 from dae_utils.signals.beats import Beats
 from dae_utils.signals.finder import BeatFinder, FinderSettings, find_beats, quality_spans
 from dae_utils.signals.irregular import IrregularRhythm, RhythmNotice, rhythm_notices
@@ -51,6 +51,7 @@ from dae_utils.signals.ventricular import (
 
 __all__ = [
     "QUALITIES",
+    "AlarmCounter",
     "AlarmCounts",
     "AlarmRule",
     "Beat",

@@ -139,18 +139,8 @@ class AlarmCounts:
         return self if other == 0 else NotImplemented  # `sum` begins with 0
 
 
-def count_alarms(
-    beats: Sequence[WatchedBeat],
-    times: ArrayLike,
-    classes: ArrayLike,
-    *,
-    watched: tuple[float, float],
-    excluded: ArrayLike = (),
-    gap: float = 5.0,
-    longest: float = 30.0,
-    tolerance: float = 0.15,
-) -> AlarmCounts:
-    """Compare alarms with the marked beats, by the rules at the top of this module.
+class AlarmCounter:
+    """Counts the alarms of one record, for as many thresholds as one likes, by the rules of this module.
 
     Found and marked beats are paired one to one by `match_beats`. The ventricular beats are gathered into
     episodes by `alarm_episodes`, whether the alarm could be heard or not; an episode is found when one of its
@@ -171,46 +161,99 @@ def count_alarms(
     Raises:
         ValueError: no beats, times that do not rise, other classes, or spans that are not as above.
     """
-    times, classes, spans = _checked(times, classes, watched, excluded)
-    found_at = check_rising([beat.time for beat in beats], "the times of the beats")
-    if not len(found_at):
-        raise ValueError("beats is empty: without a found beat nobody can tell what was heard.")
-    is_good = np.array([beat.quality == "good" for beat in beats])
-    match = match_beats(found_at, times, sampling_rate=1, tolerance=tolerance + _ROUNDING)
-    class_of = np.full(len(found_at), "", classes.dtype)
-    class_of[match.found] = classes[match.annotated]
-    alarms = np.array([beat.alarm for beat in beats]) & is_good & _counts(found_at, watched, spans)
 
-    false = np.flatnonzero(alarms & ~np.isin(class_of, ("V", *_HARMLESS)))
-    false_episodes = alarm_episodes(found_at[false], gap, longest)
-    first_false = false[np.searchsorted(found_at[false], false_episodes[:, 0])]
+    def __init__(
+        self,
+        beats: Sequence[WatchedBeat],
+        times: ArrayLike,
+        classes: ArrayLike,
+        *,
+        watched: tuple[float, float],
+        excluded: ArrayLike = (),
+        gap: float = 5.0,
+        longest: float = 30.0,
+        tolerance: float = 0.15,
+    ):
+        times, classes, spans = _checked(times, classes, watched, excluded)
+        self._gap, self._longest = gap, longest
+        self._found_at = found_at = check_rising([beat.time for beat in beats], "the times of the beats")
+        if not len(found_at):
+            raise ValueError("beats is empty: without a found beat nobody can tell what was heard.")
+        self._reported = np.array([beat.reported for beat in beats])
+        is_good = np.array([beat.quality == "good" for beat in beats])
+        match = match_beats(found_at, times, sampling_rate=1, tolerance=tolerance + _ROUNDING)
+        self._class_of = np.full(len(found_at), "", classes.dtype)
+        self._class_of[match.found] = classes[match.annotated]
+        self._is_heard = is_good & _counts(found_at, watched, spans)
 
-    event_times = times[(classes == "V") & _counts(times, watched, spans)]
-    is_silenced = ~is_good[nearest(event_times, found_at)]
-    right = np.flatnonzero(alarms & (class_of == "V"))
-    # The time of the mark, since an alarm may come a little before the first beat of its episode is marked.
-    marked_at = np.full(len(found_at), np.nan)
-    marked_at[match.found] = times[match.annotated]
-    delays, silenced_events = [], 0
-    events = alarm_episodes(event_times, gap, longest)
-    for start, stop in events:
-        silenced_events += bool(is_silenced[(event_times >= start) & (event_times <= stop)].all())
-        inside = right[(marked_at[right] >= start) & (marked_at[right] <= stop)]
-        if len(inside):
-            delays.append(min(beats[row].reported for row in inside.tolist()) - start)
-    heard, silenced = _seconds(found_at, is_good, watched, spans)
-    return AlarmCounts(
-        events=len(events),
-        silenced_events=silenced_events,
-        found=len(delays),
-        beats=len(event_times),
-        silenced_beats=int(is_silenced.sum()),
-        delays=np.array(delays, np.float64),
-        false_episodes=false_episodes,
-        false_classes=class_of[first_false],
-        hours=heard / 3600,
-        silenced_hours=silenced / 3600,
-    )
+        event_times = times[(classes == "V") & _counts(times, watched, spans)]
+        self._events = alarm_episodes(event_times, gap, longest)
+        # By the time of the mark, since a beat may be found a little before its episode begins.
+        marked_at = np.full(len(found_at), -math.inf)
+        marked_at[match.found] = times[match.annotated]
+        self._event_of = self._event_at(marked_at)
+        self._is_silenced = ~is_good[nearest(event_times, found_at)]
+        heard = np.bincount(self._event_at(event_times[~self._is_silenced]), minlength=len(self._events))
+        self._silenced_events = int((heard == 0).sum())
+        self._seconds = _seconds(found_at, is_good, watched, spans)
+
+    def _event_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the number of the last episode that had begun, -1 for none."""
+        return np.searchsorted(self._events[:, 0], times, side="right") - 1
+
+    def count(self, alarms: ArrayLike) -> AlarmCounts:
+        """Return what alarms are worth.
+
+        Args:
+            alarms: shape (beats,), whether each beat raises one; those in bad signal do not count.
+
+        Raises:
+            ValueError: another shape.
+        """
+        raised = np.asarray(alarms, np.bool_)
+        if raised.shape != self._found_at.shape:
+            raise ValueError(f"alarms has shape {raised.shape}, but there are {len(self._found_at)} beats.")
+        raised = raised & self._is_heard
+        false = np.flatnonzero(raised & ~np.isin(self._class_of, ("V", *_HARMLESS)))
+        false_episodes = alarm_episodes(self._found_at[false], self._gap, self._longest)
+        first_false = false[np.searchsorted(self._found_at[false], false_episodes[:, 0])]
+        right = np.flatnonzero(raised & (self._class_of == "V"))
+        first_report = np.full(len(self._events), math.inf)
+        np.minimum.at(first_report, self._event_of[right], self._reported[right])
+        is_found = np.isfinite(first_report)
+        heard, silenced = self._seconds
+        return AlarmCounts(
+            events=len(self._events),
+            silenced_events=self._silenced_events,
+            found=int(is_found.sum()),
+            beats=len(self._is_silenced),
+            silenced_beats=int(self._is_silenced.sum()),
+            delays=first_report[is_found] - self._events[is_found, 0],
+            false_episodes=false_episodes,
+            false_classes=self._class_of[first_false],
+            hours=heard / 3600,
+            silenced_hours=silenced / 3600,
+        )
+
+
+def count_alarms(
+    beats: Sequence[WatchedBeat],
+    times: ArrayLike,
+    classes: ArrayLike,
+    *,
+    watched: tuple[float, float],
+    excluded: ArrayLike = (),
+) -> AlarmCounts:
+    """Compare the alarms of scored beats with the marked beats, by the rules at the top of this module.
+
+    Args:
+        beats, times, classes, watched, excluded: see `AlarmCounter`, which counts for many thresholds.
+
+    Raises:
+        ValueError: as `AlarmCounter`.
+    """
+    counter = AlarmCounter(beats, times, classes, watched=watched, excluded=excluded)
+    return counter.count([beat.alarm for beat in beats])
 
 
 def _checked(

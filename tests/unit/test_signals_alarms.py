@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_ecg import RATE
 
-from dae_utils.signals import Beat, alarm_episodes, count_alarms
+from dae_utils.signals import AlarmCounter, Beat, alarm_episodes, count_alarms
 
 
 def test_episodes():
@@ -31,7 +31,8 @@ def counted(beats, classes, **settings):
     """Count with a normal beat marked at every second but those that `classes` names."""
     times = np.arange(1.0, 100.0)
     letters = [classes.get(int(at), "N") for at in times]
-    return count_alarms(beats, times, letters, **({"watched": (0, 100)} | settings))
+    counter = AlarmCounter(beats, times, letters, **({"watched": (0, 100)} | settings))
+    return counter.count([beat.alarm for beat in beats])
 
 
 def test_an_episode_is_found_by_an_alarm_at_one_of_its_beats():
@@ -134,3 +135,15 @@ def test_wrong_arguments_are_refused(arguments, match):
     right = {"beats": [found(1.0)], "times": [1, 2], "classes": ["N", "V"], "watched": (0, 9)}
     with pytest.raises(ValueError, match=match):
         count_alarms(**(right | arguments))
+
+
+def test_the_function_counts_what_the_counter_does():
+    beats = every_second({10, 12, 62}, bad={62})
+    times, letters = np.arange(1.0, 100.0), ["V"] * 20 + ["N"] * 79
+    settings = {"watched": (5, 90), "excluded": [(70, 80)]}
+    one = count_alarms(beats, times, letters, **settings)
+    other = AlarmCounter(beats, times, letters, **settings).count([beat.alarm for beat in beats])
+    for name in ("events", "found", "false_alarms", "hours", "silenced_hours"):
+        assert getattr(one, name) == getattr(other, name)
+    with pytest.raises(ValueError, match="99 beats"):
+        AlarmCounter(beats, times, letters, **settings).count([True])
