@@ -83,7 +83,7 @@ def test_silenced_time_and_episodes_are_told_apart():
 
 def test_what_lies_outside_counts_for_nothing():
     # Watched from 20; a flutter from 60 to 70.
-    beats = every_second({10, 25, 62, 80}, bad={65})
+    beats = every_second({10, 15, 25, 62, 64, 80}, bad={65})
     counts = counted(beats, {10: "V", 62: "V", 80: "V"}, watched=(20, 100), excluded=[(60, 70)])
     assert (counts.events, counts.found, counts.false_alarms) == (1, 1, 1)
     assert counts.hours * 3600 == pytest.approx(70)

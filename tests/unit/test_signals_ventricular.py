@@ -83,8 +83,12 @@ def test_early_beats_teach_nothing():
     x, peaks = patient(seconds=60)
     intervals = [0.8] * 40 + [0.5, 1.1] * 100
     x, peaks = patient(seconds=200, wide_at=range(40, 240, 2), intervals=intervals)
-    beats = watch(x)
+    alarm = VentricularAlarm(**SOON)
+    beats = alarm.push(x[: 30 * RATE])
+    at_first = alarm.template
+    beats += [*alarm.push(x[30 * RATE :]), *alarm.finish()]
     assert len(beats) == len(peaks)
+    np.testing.assert_allclose(alarm.template, at_first, atol=0.1)
     assert min(beat.shape for beat in beats[200:-1:2]) > 1
     assert max(beat.shape for beat in beats[201:-1:2]) < 0.7
 
