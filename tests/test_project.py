@@ -81,7 +81,7 @@ def test_every_setting_in_the_readme_is_read_somewhere():
     )
 
     wanted = (
-        "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_KAGGLE_DIR DAE_PROGRESS DAE_BOOK_PYTHON "
+        "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_PROGRESS DAE_BOOK_PYTHON "
         "DAE_CHROMIUM DAE_TRAIN DAE_ENGINE DAE_LANGUAGE"
     )
     assert named == set(wanted.split())
