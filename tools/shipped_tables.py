@@ -36,7 +36,7 @@ def results_table() -> str:
                 f"{_share(tested)} {_interval(tested['v_found_interval'], '.0%')}",
                 f"{tested['false_alarms_per_hour']:.1f} "
                 f"{_interval(tested['false_alarms_per_hour_interval'], '.1f')}",
-                f"{tested['false_in_fibrillation']} of {tested['false_alarms']}",
+                f"{tested['false_in_fibrillation']:.0f} of {tested['false_alarms']:.0f}",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -84,6 +84,10 @@ class ScoredBeat(NamedTuple):
     """One of `QUALITIES`."""
     reported: float
     """When all this was known."""
+    rr_before: float
+    """Seconds since the previous R peak; nan if unknown."""
+    rr_after: float
+    """Seconds to the next R peak; nan if unknown when the beat was reported."""
 
 
 def difference_size(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,7 +113,8 @@ class VentricularAlarm:
         own_limit: beats whose `shape` is below it are taken for the patient's own when the rhythm is judged.
         calibration_seconds: how long; it goes on until there are `least_beats` good beats.
         least_beats: how many good beats a calibration needs.
-        **settings: those of `BeatFinder`, whose sampling rate must be a multiple of 180.
+        **settings: those of `BeatFinder`, whose sampling rate must be a multiple of 180; a `HeartDetector`
+            scores recordings at other rates.
         leads: columns of the signals.
     """
 
@@ -137,6 +142,7 @@ class VentricularAlarm:
         self._n_good = 0
         self._own: OwnShape | None = None
         self._usual = math.nan
+        self._first_error = math.nan
         self._n_in_block = 0
         self._timely: deque[NDArray[np.float32]] = deque(maxlen=_N_TEMPLATE_BEATS)
         self._errors: deque[float] = deque(maxlen=_N_ERRORS)
@@ -145,6 +151,11 @@ class VentricularAlarm:
     def template(self) -> NDArray[np.float64] | None:
         """The patient's newest template, see `OwnShape.template`; None before the end of the calibration."""
         return None if self._own is None else self._own.template
+
+    @property
+    def first_error(self) -> float:
+        """The usual error of the first minutes; nan before the end of the calibration."""
+        return self._first_error
 
     def push(self, signals: ArrayLike) -> list[ScoredBeat]:
         """Take the next samples, shape (samples, leads), millivolts, and return the beats that they finish.
@@ -187,6 +198,7 @@ class VentricularAlarm:
             *(beats.sample.tolist(), beats.time.tolist(), shape.tolist(), timing.tolist()),
             *(irregularity.tolist(), scores.tolist(), alarms.tolist()),
             *([QUALITIES[code] for code in beats.quality_code.tolist()], beats.reported.tolist()),
+            *beats.rhythm[:, :2].T.tolist(),
         )
         return list(map(ScoredBeat, *columns))
 
@@ -212,6 +224,7 @@ class VentricularAlarm:
         log_errors = self._log_errors(good.windows)
         self._errors.extend(log_errors[np.sort(self._own.calm)].tolist())
         self._usual = float(np.median(self._errors))
+        self._first_error = math.exp(self._usual)
         timely = self._is_timely(good, timing_units(good.rhythm).sum(axis=1))
         self._timely.extend(good.windows[timely])
         shape = np.full(len(first), math.inf)

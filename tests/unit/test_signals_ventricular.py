@@ -62,6 +62,26 @@ def test_pieces_do_not_matter():
             np.testing.assert_allclose(*values, rtol=0, atol=1e-9)
 
 
+def test_a_calibration_waits_for_enough_good_beats():
+    x, _ = patient(seconds=60)
+    alarm = VentricularAlarm(calibration_seconds=1, least_beats=30)
+    assert math.isnan(alarm.first_error)
+    scores = np.array([beat.score for beat in [*alarm.push(x), *alarm.finish()]])
+    good = find_beats(x).is_good
+    assert np.isnan(scores).sum() == np.flatnonzero(np.cumsum(good) == 30)[0] + 1
+    assert np.isfinite(scores[-1])
+    assert 0 < alarm.first_error < 0.1
+
+
+def test_beats_know_their_intervals():
+    x, peaks = patient(seconds=60)
+    beats = watch_record(x)
+    assert math.isnan(beats[0].rr_before)
+    assert beats[5].rr_before == pytest.approx(0.8, abs=0.02)
+    assert beats[5].rr_after == pytest.approx(0.8, abs=0.02)
+    assert len(beats) == len(peaks)
+
+
 def test_a_record_at_once():
     x = simulated(9208).signals
     alarm = VentricularAlarm()
