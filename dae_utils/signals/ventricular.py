@@ -152,6 +152,17 @@ class VentricularAlarm:
         self._timely: deque[NDArray[np.float32]] = deque(maxlen=_N_TEMPLATE_BEATS)
         self._errors: deque[float] = deque(maxlen=_N_ERRORS)
         self._own_intervals: deque[float] = deque(maxlen=_N_OWN_INTERVALS)
+        self._own_pace = 0.0  # seconds; renewed with the template, so that pieces do not matter
+
+    @property
+    def usual_error(self) -> float:
+        """The patient's usual error at the moment; nan before the end of the calibration."""
+        return math.exp(self._usual)
+
+    @property
+    def templates(self) -> tuple[NDArray[np.float64], ...]:
+        """The first template and, once there is one, the newer; none before the end of the calibration."""
+        return () if self._own is None else self._own.templates
 
     @property
     def template(self) -> NDArray[np.float64] | None:
@@ -228,6 +239,7 @@ class VentricularAlarm:
         self._timely.extend(good.windows[timely])
         intervals = good.rhythm[np.sort(self._own.calm), 0]
         self._own_intervals.extend(intervals[~np.isnan(intervals)].tolist())
+        self._renew_pace()
         shape = np.full(len(first), math.inf)
         shape[first.is_good] = log_errors - self._usual
         self._irregularities(first, shape)
@@ -257,10 +269,13 @@ class VentricularAlarm:
     def _is_fast_and_other(self, block: Beats, shape: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which beats the guard keeps from teaching, and remember the intervals of the own shape."""
         interval, is_own = block.rhythm[:, 0], shape < self._own_limit
-        pace = float(np.median(self._own_intervals)) if self._own_intervals else 0.0
         self._own_intervals.extend(interval[is_own & block.is_good & ~np.isnan(interval)].tolist())
-        result: NDArray[np.bool_] = ~is_own & (interval < _FASTER * pace)
+        result: NDArray[np.bool_] = ~is_own & (interval < _FASTER * self._own_pace)
         return result & self._guarded
+
+    def _renew_pace(self) -> None:
+        if self._own_intervals:
+            self._own_pace = float(np.median(self._own_intervals))
 
     def _irregularities(self, beats: Beats, shape: NDArray[np.float64]) -> NDArray[np.float64]:
         is_own = (shape < self._own_limit).tolist()
@@ -273,6 +288,7 @@ class VentricularAlarm:
         if not self._adapts:
             return
         self._usual = float(np.median(self._errors))
+        self._renew_pace()
         if len(self._timely) >= _LEAST_TEMPLATE_BEATS:
             self._own.learn(np.stack(self._timely))
 

@@ -93,6 +93,44 @@ def test_early_beats_teach_nothing():
     assert max(beat.shape for beat in beats[201:-1:2]) < 0.7
 
 
+def with_tachycardia(seconds=120.0):
+    """Return a signal that turns, at 60 s, to wide beats twice as fast, and the time at which they end."""
+    intervals = [0.8] * 75 + [0.4] * int(seconds / 0.4) + [0.8] * 60
+    first, stop = 75, 75 + int(seconds / 0.4)
+    total = sum(intervals) + 1
+    x, peaks = patient(seconds=total, wide_at=range(first, stop), intervals=intervals)
+    return x, peaks[first], peaks[stop - 1]
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_tachycardia_is_not_learnt_as_the_usual_shape(guarded):
+    x, start, stop = with_tachycardia()
+    alarm = VentricularAlarm(guarded=guarded, **SOON)
+    beats = [*alarm.push(x), *alarm.finish()]
+    at_last = [beat.shape for beat in beats if stop - 30 < beat.time < stop]
+    assert len(at_last) > 60
+    assert (np.min(at_last) > 1) == guarded
+    before = [beat.shape for beat in beats if 30 < beat.time < start - 2]
+    assert abs(np.median(before)) < 0.3
+
+
+def test_pieces_do_not_matter_in_a_tachycardia():
+    x, _, _ = with_tachycardia(40.0)
+    whole = [beat.score for beat in watch(x)]
+    for sizes in ([997], [36], [1, 5000, 77]):
+        np.testing.assert_allclose([beat.score for beat in watch(x, sizes=sizes)], whole, rtol=0, atol=1e-9)
+
+
+def test_what_it_has_learnt_can_be_looked_at():
+    alarm = VentricularAlarm(**SOON)
+    assert alarm.templates == ()
+    assert math.isnan(alarm.usual_error)
+    alarm.push(patient(seconds=100)[0])
+    assert [one.shape for one in alarm.templates] == [(70, 2), (70, 2)]
+    np.testing.assert_equal(alarm.templates[-1], alarm.template)
+    assert alarm.usual_error > 0
+
+
 def test_timing_counts_less_in_an_irregular_rhythm():
     rule = AlarmRule(1.0, 0.2, irregular_weight=0.1, irregular_bonus=0.5, irregularity_limit=0.1)
     scores = rule.scores([0.0, 0.0, 0.0, 1.0], [4.0, 4.0, 4.0, 0.0], [0.05, 0.3, math.nan, 0.3])
