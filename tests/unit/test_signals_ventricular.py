@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,11 +115,21 @@ def test_a_tachycardia_is_not_learnt_as_the_usual_shape(guarded):
     assert abs(np.median(before)) < 0.3
 
 
-def test_pieces_do_not_matter_in_a_tachycardia():
-    x, _, _ = with_tachycardia(40.0)
-    whole = [beat.score for beat in watch(x)]
-    for sizes in ([997], [36], [1, 5000, 77]):
-        np.testing.assert_allclose([beat.score for beat in watch(x, sizes=sizes)], whole, rtol=0, atol=1e-9)
+def test_pieces_do_not_matter_to_the_guard():
+    # Wide beats come in time and just about as fast as the guard allows, so that any change of pace decides.
+    beats = find_beats(patient(seconds=300, wide_at=range(30, 340, 3))[0])
+    generator = np.random.default_rng(0)
+    intervals = generator.uniform(0.6, 1.0, len(beats))
+    intervals[30:340:3] = generator.uniform(0.62, 0.66, len(range(30, 340, 3)))
+    beats = replace(beats, rhythm=np.repeat(intervals[:, np.newaxis], 3, axis=1))
+    at_once, free, in_pieces = VentricularAlarm(**SOON), VentricularAlarm(guarded=False, **SOON), []
+    one_by_one = VentricularAlarm(**SOON)
+    for row in range(len(beats)):
+        in_pieces += one_by_one.score_beats(beats.take(np.array([row])))
+    whole = [beat.score for beat in at_once.score_beats(beats)]
+    np.testing.assert_allclose([beat.score for beat in in_pieces], whole, rtol=0, atol=1e-9)
+    unguarded = [beat.score for beat in free.score_beats(beats)]
+    assert np.nanmax(np.abs(np.subtract(unguarded, whole))) > 0.01
 
 
 def test_what_it_has_learnt_can_be_looked_at():
