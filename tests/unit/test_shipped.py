@@ -157,6 +157,8 @@ def test_the_tool_makes_a_detector_from_annotated_records(tmp_path, monkeypatch,
 
     monkeypatch.setattr(ship_detector, "make_detector", quickly)
     monkeypatch.setattr(ship_detector, "tested", lambda detector, others: {"10": {"records": len(others)}})
+    bare = ship_detector.tested_without_network
+    monkeypatch.setattr(ship_detector, "tested_without_network", lambda *given: bare(*given, 40))
 
     assert ship_detector.main(["one_lead", "--test", "--folder", str(tmp_path)]) == 0
 
@@ -165,6 +167,10 @@ def test_the_tool_makes_a_detector_from_annotated_records(tmp_path, monkeypatch,
     assert detector.made["tested_on"] == {"10": {"records": 1}}  # without record 202
     assert detector.made["chosen_on"]["20"]["records"] == 4
     assert detector.made["chosen_on"]["20"]["false_alarms_per_hour"] <= 10
+    bare = detector.made["without_network"]
+    assert bare["chosen_on"]["20"]["records"] == 4
+    assert bare["chosen_on"]["20"]["false_alarms_per_hour"] <= 10
+    assert list(bare["tested_on"]["20"]["each"]) == [records[101].name]
     scored = detector.score(records[103], first_seconds=40)
     assert np.isfinite([beat.score for beat in scored.beats[-20:]]).all()
     with pytest.raises(SystemExit):
