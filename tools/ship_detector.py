@@ -364,7 +364,7 @@ def tested(detector: HeartDetector, records: Sequence[Record]) -> Mapping[str, A
     }
 
 
-def tested_without_network(
+def judged_without_network(
     detector: HeartDetector, records: Sequence[Record], first_seconds: float = FIRST_SECONDS
 ) -> dict[str, Any]:
     """Return what the notes say of the alarm without a network, and what it is worth on these records."""
@@ -398,7 +398,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             others = [read_record(number) for number in DS2_RECORDS if number != SAME_MAN_AS_201]
             told_of = {
                 "tested_on": tested(detector, others),
-                "without_network": tested_without_network(detector, others),
+                "without_network": judged_without_network(detector, others),
             }
             detector = replace(detector, made={**detector.made, **told_of})
         path = save_detector(detector, options.folder)
