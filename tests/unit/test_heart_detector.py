@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_ecg import beat_train, in_chunks
+from made_up_ecg import beat_train, in_chunks, with_tachycardia
 from own_files import heart
 
 from dae_utils.data.ecg import Span
 from dae_utils.data.recordings import RecordingError, recording
 from dae_utils.evaluation import auroc
-from dae_utils.signals import load_detector, match_beats
+from dae_utils.signals import VentricularAlarm, load_detector, match_beats
 from dae_utils.signals.judging import in_fibrillation, judge
 from dae_utils.signals.learnt_differences import DenseNetwork, LearntDifferences
 from dae_utils.signals.scored import ScoredRecording
@@ -174,6 +174,24 @@ def test_a_quiet_recording_raises_no_alarm():
     assert len(scored.alarms) == 0
     assert scored.alarms_per_hour == 0
     assert "0 alarms over 0 beats, 0.0 an hour" in scored.summary()
+
+
+@pytest.mark.parametrize(("name", "leads"), [("one_lead", ("II",)), ("two_leads", ("II", "V1"))])
+def test_a_lasting_tachycardia_goes_on_ringing(name, leads):
+    x, start, stop = with_tachycardia()
+    record = recording(x[:, : len(leads)], sampling_rate=360, lead_names=leads)
+
+    scored = load_detector(name).score(record, first_seconds=40)
+
+    beats = [beat for beat in scored.beats if start + 60 < beat.time < stop and beat.quality == "good"]
+    assert len(beats) > 60
+    assert np.mean([beat.alarm for beat in beats]) > 0.95
+    # Without the guard it learns the new shape within the first minute.
+    free = VentricularAlarm(
+        load_detector(name).learnt.errors, guarded=False, calibration_seconds=40, leads=len(leads)
+    )
+    shapes = [beat.shape for beat in free.push(record.signals) if start + 60 < beat.time < stop]
+    assert np.median(shapes) < scored.threshold / 2
 
 
 def test_bad_signal_is_counted_and_noted():

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_ecg import RATE, beat_train, in_chunks, simulated
+from made_up_ecg import RATE, beat_train, in_chunks, patient, simulated, with_tachycardia
 
 from dae_utils.signals import (
     AlarmRule,
@@ -19,18 +19,6 @@ from dae_utils.signals import (
 from dae_utils.signals.own_shape import OwnShape, timing_units
 
 SOON = {"calibration_seconds": 20.0}
-
-
-def patient(seconds=120, wide_at=(), turned_from=math.inf, intervals=None):
-    """Return a signal with a beat every 0.8 s, some of them wide, and from some time on all turned over."""
-    peaks = 0.5 + np.cumsum([0.8] * int(seconds / 0.8 - 2)) if intervals is None else np.cumsum(intervals)
-    heights = np.where(peaks < turned_from, 1.0, -0.8)
-    x = beat_train(peaks.tolist(), seconds, heights.tolist())
-    t = np.arange(len(x)) / RATE
-    for number in wide_at:
-        x[:, 0] += 1.5 * np.exp(-0.5 * ((t - peaks[number] - 0.03) / 0.04) ** 2)
-        x[:, 1] += 1.2 * np.exp(-0.5 * ((t - peaks[number] - 0.05) / 0.04) ** 2)
-    return x, peaks
 
 
 def watch(x, error=difference_size, sizes=None, rule=None, adapts=True):
@@ -112,15 +100,6 @@ def test_early_beats_teach_nothing():
     np.testing.assert_allclose(alarm.template, at_first, atol=0.1)
     assert min(beat.shape for beat in beats[200:-1:2]) > 1
     assert max(beat.shape for beat in beats[201:-1:2]) < 0.7
-
-
-def with_tachycardia(seconds=120.0):
-    """Return a signal that turns, at 60 s, to wide beats twice as fast, and the time at which they end."""
-    intervals = [0.8] * 75 + [0.4] * int(seconds / 0.4) + [0.8] * 60
-    first, stop = 75, 75 + int(seconds / 0.4)
-    total = sum(intervals) + 1
-    x, peaks = patient(seconds=total, wide_at=range(first, stop), intervals=intervals)
-    return x, peaks[first], peaks[stop - 1]
 
 
 @pytest.mark.parametrize("guarded", [True, False])
