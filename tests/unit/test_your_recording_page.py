@@ -104,26 +104,69 @@ def test_the_other_commands_of_the_page_are_understood(module, capsys):
     assert caught.value.code == 0
 
 
-def test_the_table_of_the_page_is_what_was_measured():
-    assert shipped_tables.page_with(shipped_tables.results_table()) == PAGE
-    assert len(shipped_tables.results_table().splitlines()) == 2 + 8
+def test_the_tables_of_the_page_are_what_was_measured():
+    assert shipped_tables.page_with_tables() == PAGE
+    lines = [len(table().splitlines()) - 2 for table in shipped_tables.TABLES.values()]
+    assert lines == [8, 2, 4]
 
 
-def test_what_the_page_says_about_the_table_holds():
-    one, two = (load_detector(name).made["tested_on"] for name in ("one_lead", "two_leads"))
-    times = {
-        name: {number: told["false_alarms_per_hour"] / float(number) for number, told in found.items()}
-        for name, found in (("one", one), ("two", two))
-    }
+def test_a_table_is_put_between_its_markers(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "".join(f"{name}\n<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in shipped_tables.TABLES)
+    )
+    monkeypatch.setattr(shipped_tables, "PAGE", page)
 
-    assert min(times["two"].values()) > 1.9
-    assert 4.5 < times["two"]["2"] < 5.5
-    assert all(abs(times["one"][number] - 1) < abs(times["two"][number] - 1) for number in one)
-    assert all(one[number]["v_found"] < two[number]["v_found"] for number in one)
-    for found in (one, two):
-        assert found["10"]["false_in_fibrillation"] > found["10"]["false_alarms"] / 2
-    assert one["10"]["silenced_share"] == pytest.approx(1 / 40, rel=0.1)
-    assert two["10"]["silenced_share"] == pytest.approx(1 / 15, rel=0.1)
+    written = shipped_tables.page_with_tables()
+
+    assert "old" not in written
+    assert "| `one_lead` | size alone |" in written
+    assert written.startswith("settings\n<!-- settings -->\n| Detector | Setting |")
+    assert written.endswith("|\n<!-- /without -->\n")
+
+
+@pytest.fixture(scope="module")
+def notes():
+    return [load_detector(name).made for name in ("one_lead", "two_leads")]
+
+
+def test_what_the_page_says_about_the_settings_holds(notes):
+    for made in notes:
+        found = made["tested_on"]
+        assert all(told["false_alarms_per_hour"] < float(number) for number, told in found.items())
+        highest = {number: told["false_alarms_per_hour_interval"][1] for number, told in found.items()}
+        assert any(high > float(number) for number, high in highest.items())
+        assert all(found[number]["v_found"] < 0.85 * found[number]["v_episodes"] for number in ("2", "5"))
+        chosen = made["chosen_on"]["10"]
+        assert chosen["records"] == 22
+        assert chosen["false_alarms_per_hour"] <= 5
+
+
+def test_what_the_page_says_about_patients_holds(notes):
+    one, two = (made["tested_on"]["10"] for made in notes)
+    for told in (one, two):
+        rates = [rate for rate, *_ in told["each"].values()]
+        assert max(rates) > 20
+        assert rates.count(0) >= 8
+        assert told["v_found"] / (told["v_episodes"] - told["v_silenced"]) > 0.95
+    assert two["v_found"] <= one["v_found"]
+    assert two["silenced_share"] > 1.5 * one["silenced_share"]
+    assert two["v_silenced"] > one["v_silenced"]
+
+
+def test_what_the_page_says_about_the_network_holds(notes):
+    def ends(told):
+        return told["v_found_interval"], told["false_alarms_per_hour_interval"]
+
+    for made in notes:
+        network, size = made["tested_on"]["10"], made["without_network"]["tested_on"]["10"]
+        assert size["records"] == network["records"] == 21
+        assert size["v_episodes"] == network["v_episodes"]
+        difference = abs(network["v_found"] - size["v_found"]) / network["v_episodes"]
+        assert difference < max(high - low for (low, high), _ in (ends(network), ends(size))) / 2
+        for (low, high), (other_low, other_high) in zip(ends(network), ends(size), strict=True):
+            assert max(low, other_low) < min(high, other_high)
+    assert 'The study calls it "network and size"' in " ".join(PAGE.split())
 
 
 def test_the_page_says_what_it_is_not():
