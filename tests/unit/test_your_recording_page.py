@@ -131,15 +131,17 @@ def notes():
 
 
 def test_what_the_page_says_about_the_settings_holds(notes):
+    beyond = []
     for made in notes:
         found = made["tested_on"]
         assert all(told["false_alarms_per_hour"] < float(number) for number, told in found.items())
         highest = {number: told["false_alarms_per_hour_interval"][1] for number, told in found.items()}
-        assert any(high > float(number) for number, high in highest.items())
+        beyond.append([number for number, high in highest.items() if high > float(number)])
         assert all(found[number]["v_found"] < 0.85 * found[number]["v_episodes"] for number in ("2", "5"))
         chosen = made["chosen_on"]["10"]
         assert chosen["records"] == 22
         assert chosen["false_alarms_per_hour"] <= 5
+    assert beyond == [["2"], []]
 
 
 def test_what_the_page_says_about_patients_holds(notes):
@@ -147,25 +149,27 @@ def test_what_the_page_says_about_patients_holds(notes):
     for told in (one, two):
         rates = [rate for rate, *_ in told["each"].values()]
         assert max(rates) > 20
-        assert rates.count(0) >= 8
-        assert told["v_found"] / (told["v_episodes"] - told["v_silenced"]) > 0.95
-    assert two["v_found"] <= one["v_found"]
-    assert two["silenced_share"] > 1.5 * one["silenced_share"]
-    assert two["v_silenced"] > one["v_silenced"]
+        assert rates.count(0) > len(rates) / 2
+    found = [told["v_found"] / told["v_episodes"] for told in (one, two)]
+    heard = [told["v_found"] / (told["v_episodes"] - told["v_silenced"]) for told in (one, two)]
+    assert 0 < found[1] - found[0] < 0.02
+    assert heard[1] - heard[0] > 2 * (found[1] - found[0])
 
 
 def test_what_the_page_says_about_the_network_holds(notes):
-    def ends(told):
-        return told["v_found_interval"], told["false_alarms_per_hour_interval"]
+    def worth(told):
+        return told["v_found"] / told["v_episodes"], told["false_alarms_per_hour"]
 
     for made in notes:
-        network, size = made["tested_on"]["10"], made["without_network"]["tested_on"]["10"]
-        assert size["records"] == network["records"] == 21
-        assert size["v_episodes"] == network["v_episodes"]
-        difference = abs(network["v_found"] - size["v_found"]) / network["v_episodes"]
-        assert difference < max(high - low for (low, high), _ in (ends(network), ends(size))) / 2
-        for (low, high), (other_low, other_high) in zip(ends(network), ends(size), strict=True):
-            assert max(low, other_low) < min(high, other_high)
+        bare = made["without_network"]
+        assert worth(made["chosen_on"]["10"])[0] < worth(bare["chosen_on"]["10"])[0]
+        network, size = worth(made["tested_on"]["10"]), worth(bare["tested_on"]["10"])
+        assert 0 < size[0] - network[0] < 0.03
+        assert 0 < size[1] - network[1] < 4
+        assert bare["tested_on"]["10"]["each"].keys() == made["tested_on"]["10"]["each"].keys()
+        lower = worth(made["tested_on"]["20"])
+        assert lower[0] == pytest.approx(size[0], abs=0.01)
+        assert lower[1] == pytest.approx(size[1], abs=1)
     assert 'The study calls it "network and size"' in " ".join(PAGE.split())
 
 
