@@ -1,11 +1,13 @@
-"""The command `python -m dae_utils`: fetch the data sets, verify them, list them.
+"""The command `python -m dae_utils`: fetch the data sets, verify them, list them; score a recording.
 
     python -m dae_utils fetch            fetch all data sets that are missing
     python -m dae_utils fetch mnist      only this one
     python -m dae_utils --check          verify what is in the cache; exit code 1 if one is missing or damaged
     python -m dae_utils --list           what there is, its licence, and where it is kept
+    python -m dae_utils score DETECTOR FILE      score the heartbeats of your own recording, see `score_file`
 
-Exit codes: 0 all is well, 1 a set could not be had or is not right, 2 the command was not understood.
+Exit codes: 0 all is well, 1 a set or a recording could not be had or is not right, 2 the command was not
+understood.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dae_utils.data.images import SOURCES
 from dae_utils.data.mitdb import FOLDER_SETTING, check_mitdb, fetch_mitdb
 from dae_utils.data.sources import check_arrays, load_arrays
 from dae_utils.data.storage import SourceError, data_dir, show_path, show_size
+from dae_utils.score_file import add_score_command, score_file
 
 MITDB = "mitdb"
 NAMES = (*SOURCES, MITDB)
@@ -46,13 +49,16 @@ def _parser() -> argparse.ArgumentParser:
         help="show each data set, its size, licence and place",
     )
     parser = argparse.ArgumentParser(
-        prog="python -m dae_utils", description="The data sets of the book.", parents=[options]
+        prog="python -m dae_utils",
+        description="The data sets of the book, and its detectors of heartbeats.",
+        parents=[options],
     )
-    commands = parser.add_subparsers(dest="command", metavar="fetch")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     fetch = commands.add_parser("fetch", parents=[options], help="fetch the data sets that are missing")
     fetch.add_argument(
         "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(NAMES)}; default: all"
     )
+    add_score_command(commands)
     return parser
 
 
@@ -109,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command == "score":
+        return score_file(options)
     action = getattr(options, "action", options.command)
     if action is None:
         parser.print_help()

@@ -81,7 +81,7 @@ def test_every_setting_in_the_readme_is_read_somewhere():
     )
 
     wanted = (
-        "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_KAGGLE_DIR DAE_PROGRESS DAE_BOOK_PYTHON "
+        "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_PHYSIONET_DIR DAE_PROGRESS DAE_BOOK_PYTHON "
         "DAE_CHROMIUM DAE_TRAIN DAE_ENGINE DAE_LANGUAGE"
     )
     assert named == set(wanted.split())
@@ -207,8 +207,9 @@ def test_no_data_is_committed():
     kinds = re.compile(r"\.(npz|npy|gz|csv|dat|hea|atr|h5|keras|tar|zip|pkl|whl)$")
     found = [name for name in tracked_files() if kinds.search(name)]
 
-    # Weights of published networks are no data, and the pages need them.
-    assert [name for name in found if not name.startswith("notebooks/trained/")] == []
+    # Weights of published networks and of shipped detectors are no data, and the pages need them.
+    weights = ("notebooks/trained/", "dae_utils/signals/trained_detectors/")
+    assert [name for name in found if not name.startswith(weights)] == []
 
 
 def test_published_networks_are_few_and_small():

@@ -20,7 +20,6 @@ from tools.notebook_code import STUDIES, code_cells, find_chapters, is_study, re
 NOT_YET_REWRITTEN = (
     "04_advantages",
     "05_cifar10_pixel_features",
-    "06_mitbih_heartbeats",
     "07_encoder_search",
 )
 

@@ -9,6 +9,7 @@ from dae_utils.data.ecg import Record, Span, simulated_hearts_were_used
 from dae_utils.data.heartbeats import load_heartbeats
 from dae_utils.data.images import ImageDataset, load_cifar10, load_fashion_mnist, load_mnist
 from dae_utils.data.kaggle import load_kaggle_csv
+from dae_utils.data.recordings import read_recording, recording
 from dae_utils.data.records import read_record
 from dae_utils.data.simulated import simulate_heartbeats, simulate_record
 from dae_utils.data.splits import inter_patient_split, random_split
@@ -30,6 +31,8 @@ __all__ = [
     "load_mnist",
     "random_split",
     "read_record",
+    "read_recording",
+    "recording",
     "simulate_heartbeats",
     "simulate_record",
     "simulated_hearts_were_used",

@@ -6,7 +6,7 @@ Nothing here reads or makes one; see `records` and `simulated`. The codes are th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "AAMI_CLASS",
     "CLASS_NAMES",
+    "MILLIVOLTS",
     "Annotations",
     "Record",
     "Span",
     "flutter_spans",
     "note_simulated",
+    "plain_lead",
     "rhythm_spans",
     "simulated_hearts_were_used",
+    "unit_named",
 ]
 
 CLASS_NAMES = ("N", "S", "V", "F", "Q")
@@ -31,6 +34,15 @@ CLASS_NAMES = ("N", "S", "V", "F", "Q")
 _AAMI_SYMBOLS = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
 AAMI_CLASS: dict[str, int] = {
     symbol: CLASS_NAMES.index(name) for name, symbols in _AAMI_SYMBOLS.items() for symbol in symbols
+}
+
+# What one unit is in millivolts, and how files spell it; capital letters make no difference.
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "V": 1e3}
+_SPELLINGS = {
+    "mV": ("mv", "millivolt", "millivolts"),
+    # Both signs for micro: the one of Latin-1 and the Greek letter.
+    "uV": ("uv", "\u00b5v", "\u03bcv", "microvolt", "microvolts"),
+    "V": ("v", "volt", "volts"),
 }
 
 _simulated_hearts_were_used = False
@@ -48,6 +60,18 @@ def simulated_hearts_were_used() -> bool:
     Once true it stays true: nobody can tell which of the numbers that are computed afterwards rest on them.
     """
     return _simulated_hearts_were_used
+
+
+def unit_named(text: str) -> str | None:
+    """Return "mV", "uV" or "V" for the unit that a file spells so, or None for one that is no voltage."""
+    spelt = text.strip().casefold()
+    return next((unit for unit, spellings in _SPELLINGS.items() if spelt in spellings), None)
+
+
+def plain_lead(name: str) -> str:
+    """Return the name of a lead as it is compared: without "ECG", "EKG" or "lead", in small letters."""
+    words = [word for word in name.casefold().replace("-", " ").split() if word not in ("ecg", "ekg", "lead")]
+    return " ".join(words) or name.casefold()
 
 
 class Span(NamedTuple):
@@ -131,9 +155,9 @@ class Record:
 
     Args:
         number: the record's number; -1 for a recording of your own whose name is no number.
-        signals: (samples, leads) float64, millivolts.
+        signals: (samples, leads) float64, in `units`; what this library reads is in millivolts.
         lead_names: the names of the columns.
-        sampling_rate: samples a second.
+        sampling_rate: samples a second, a whole number.
         r_peaks: (n,) int64, the beats' sample numbers, rising.
         symbols: (n,) one-letter strings, the database's own beat codes.
         simulated: whether it comes from a simulator and not from a person.
@@ -141,6 +165,10 @@ class Record:
         flutter: the stretches of ventricular flutter, in which no beats are marked; see `flutter_spans`.
         annotations: all marks of the file, beats and others.
         name: the name of its files; the number as text if none is given.
+        units: of the signals, one of "mV", "uV" (microvolts) and "V"; see `in_millivolts`.
+
+    Raises:
+        ValueError: units that are none of these.
     """
 
     number: int
@@ -154,8 +182,11 @@ class Record:
     flutter: tuple[Span, ...] = ()
     annotations: Annotations = field(default_factory=Annotations.none)
     name: str = ""
+    units: str = "mV"
 
     def __post_init__(self) -> None:
+        if self.units not in MILLIVOLTS:
+            raise ValueError(f"units must be one of {', '.join(MILLIVOLTS)}, not {self.units!r}.")
         if self.simulated:
             note_simulated()
         if not self.name:
@@ -171,6 +202,21 @@ class Record:
         """The names of the leads, that of `main_lead` first."""
         main = self.main_lead
         return (self.lead_names[main], *self.lead_names[:main], *self.lead_names[main + 1 :])
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording is."""
+        return len(self.signals) / self.sampling_rate
+
+    def in_millivolts(self) -> Record:
+        """Return the same recording with its signals in millivolts."""
+        if self.units == "mV":
+            return self
+        return replace(self, signals=self.signals * MILLIVOLTS[self.units], units="mV")
+
+    def with_rhythms_of(self, other: Record) -> Record:
+        """Return this recording with the rhythms and the flutter that another reading of it has."""
+        return replace(self, rhythms=other.rhythms, flutter=other.flutter)
 
     def rhythm_at(self, samples: ArrayLike) -> NDArray[np.str_]:
         """Return the name of the rhythm at each sample number, "" before the first mark.

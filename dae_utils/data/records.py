@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dae_utils.data import mitdb
-from dae_utils.data.ecg import AAMI_CLASS, Annotations, Record, flutter_spans, rhythm_spans
+from dae_utils.data.ecg import (
+    AAMI_CLASS,
+    MILLIVOLTS,
+    Annotations,
+    Record,
+    flutter_spans,
+    rhythm_spans,
+    unit_named,
+)
 from dae_utils.data.mitdb import FILE_ENDINGS, MITDB_URL, SIMULATED_OFFSET, record_folder
 from dae_utils.data.simulated import simulate_record
 from dae_utils.data.storage import SourceError, one_line, show_path
@@ -93,20 +101,32 @@ def own_records(folder: Path) -> list[int]:
     return numbers
 
 
-def read_files(folder: Path, name: str, annotated: bool = True) -> Record:
+def read_files(
+    folder: Path,
+    name: str,
+    annotated: bool = True,
+    *,
+    ending_of_marks: str = "atr",
+    of_ones_own: bool = False,
+) -> Record:
     """Read the files of one WFDB record and check that they are whole.
+
+    Leads that are no voltages, such as the breath, are left out.
 
     Args:
         folder: where they are.
         name: their name without the ending.
         annotated: whether annotations are read too.
+        ending_of_marks: the ending of the file of annotations.
+        of_ones_own: whether it may lack what a record of a database has: samples that are marked as missing
+            are NaN, and annotations need not mark beats.
 
     Raises:
-        SourceError: a file is missing, damaged, or does not fit the others.
+        SourceError: a file is missing, damaged, or does not fit the others, or no lead is a voltage.
     """
     import wfdb  # here, since it takes most of a second and beats from the cache do without it
 
-    for ending in FILE_ENDINGS if annotated else FILE_ENDINGS[:2]:
+    for ending in ("hea", "dat", ending_of_marks) if annotated else ("hea", "dat"):
         if not (folder / f"{name}.{ending}").is_file():
             raise SourceError(
                 f"Record {name}: {name}.{ending} is missing from {show_path(folder)}.\n"
@@ -115,23 +135,40 @@ def read_files(folder: Path, name: str, annotated: bool = True) -> Record:
     stem = str(folder / name)
     try:
         header = wfdb.rdrecord(stem, physical=False)
-        marks = _annotations(wfdb.rdann(stem, "atr")) if annotated else Annotations.none()
+        marks = _annotations(wfdb.rdann(stem, ending_of_marks)) if annotated else Annotations.none()
     except Exception as error:  # wfdb raises whatever its parsing stumbles over
         raise SourceError(
             f"Record {name} in {show_path(folder)} can't be read: {one_line(error)}.\n"
             "Next: its files are cut short or damaged; get the three of them again."
         ) from error
     is_beat = np.isin(marks.symbol, list(AAMI_CLASS))
+    if header.fs != int(header.fs) or header.fs < 1:
+        raise SourceError(
+            f"Record {name}: {name}.hea states {header.fs} samples a second, no whole number above 0.\n"
+            "Next: correct it, or resample to a whole number, for example with wfdb.processing.resample_sig."
+        )
+    scales = [MILLIVOLTS.get(unit_named(unit or "mV") or "", 0.0) for unit in header.units]
+    used = [column for column, scale in enumerate(scales) if scale]
+    if not used:
+        raise SourceError(
+            f"Record {name}: no lead is a voltage; the units in {name}.hea are {', '.join(header.units)}.\n"
+            "Next: correct the units in the header to mV, uV or V."
+        )
+    signals = header.dac()[:, used] * np.array([scales[column] for column in used])
     fault = _signal_fault(header, name)
+    if not fault and not of_ones_own and not np.isfinite(signals).all():
+        fault = f"{name}.dat has samples that are marked as missing (NaN)"
     if annotated and not fault:
-        whole = _ends_with_its_mark(folder / f"{name}.atr")
-        fault = _annotation_fault(marks, is_beat, header.sig_len, whole, name)
+        marks_file = f"{name}.{ending_of_marks}"
+        whole = _ends_with_its_mark(folder / marks_file)
+        least = 0 if of_ones_own else 2
+        fault = _annotation_fault(marks, is_beat, header.sig_len, whole, marks_file, least)
     if fault:
-        raise SourceError(f"Record {name} in {show_path(folder)}: {fault}.\nNext: get its three files again.")
+        raise SourceError(f"Record {name} in {show_path(folder)}: {fault}.\nNext: get its files again.")
     return Record(
         number=int(name) if name.isdecimal() else -1,
-        signals=header.dac(),
-        lead_names=tuple(header.sig_name),
+        signals=signals,
+        lead_names=tuple(header.sig_name[column] for column in used),
         sampling_rate=int(header.fs),
         r_peaks=marks.sample[is_beat],
         symbols=marks.symbol[is_beat],
@@ -154,14 +191,10 @@ def _annotations(found: wfdb.Annotation) -> Annotations:
 
 def _signal_fault(record: wfdb.Record, name: str) -> str | None:
     """Say what is wrong with the signals that wfdb read, or None."""
-    if record.fs != int(record.fs):
-        return f"{name}.hea states {record.fs} samples a second, which is no whole number"
     # The header holds a checksum for each lead: the sum of its samples, of which the last 16 bits are kept.
     for lead, stated, found in zip(record.sig_name, record.checksum, record.calc_checksum(), strict=True):
         if stated is not None and (stated - found) % 65536:
             return f"lead {lead} in {name}.dat does not add up to the checksum in {name}.hea"
-    if not np.isfinite(record.dac()).all():
-        return f"{name}.dat has samples that are marked as missing (NaN)"
     return None
 
 
@@ -174,14 +207,14 @@ def _ends_with_its_mark(path: Path) -> bool:
 
 
 def _annotation_fault(
-    marks: Annotations, is_beat: np.ndarray, samples: int, whole: bool, name: str
+    marks: Annotations, is_beat: np.ndarray, samples: int, whole: bool, file: str, least: int
 ) -> str | None:
-    """Say what is wrong with the annotations that wfdb read, or None."""
+    """Say what is wrong with the annotations that wfdb read, or None; `least` beats must be marked."""
     r_peaks = marks.sample[is_beat]
     if not whole:
-        return f"{name}.atr is cut short (it lacks its end mark)"
-    if len(r_peaks) < 2:
-        return f"{name}.atr marks fewer than two beats"
-    if (np.diff(r_peaks) <= 0).any() or r_peaks[0] < 0 or r_peaks[-1] >= samples:
-        return f"{name}.atr marks beats out of order or beyond the end of the signal"
+        return f"{file} is cut short (it lacks its end mark)"
+    if len(r_peaks) < least:
+        return f"{file} marks fewer than two beats"
+    if len(r_peaks) and ((np.diff(r_peaks) <= 0).any() or r_peaks[0] < 0 or r_peaks[-1] >= samples):
+        return f"{file} marks beats out of order or beyond the end of the signal"
     return None

@@ -24,37 +24,64 @@ The modules, in the order in which a sample passes through them:
     from samples to beats.
 `stream`
     from beats to scores and alarms.
+`irregular`, `own_shape`, `ventricular`
+    an alarm for ventricular beats that measures by the patient's own and knows irregular rhythm.
 `matching`, `alarms`
     how good the R peaks and the alarms of a record are.
+`heart_detector`, `own_heart`, `scored`, `shipped`, `judging`
+    a trained detector for recordings of one's own, and how good its alarms are.
 
-The package knows neither the chapters nor any network: a score is a function that it is given. Nothing here
-is a medical device, nor fit to be part of one.
+The stream knows neither the chapters nor any network: a score is a function that it is given. Nothing here is
+a medical device, nor fit to be part of one.
 """
 
-from dae_utils.signals.alarms import AlarmCounts, alarm_episodes, count_alarms
+from dae_utils.signals.alarms import AlarmCounter, AlarmCounts, alarm_episodes, count_alarms
 from dae_utils.signals.beats import Beats
 from dae_utils.signals.finder import BeatFinder, FinderSettings, find_beats, quality_spans
+from dae_utils.signals.heart_detector import HeartDetector
+from dae_utils.signals.irregular import IrregularRhythm, RhythmNotice, rhythm_notices
 from dae_utils.signals.matching import BeatMatch, match_beats
 from dae_utils.signals.quality import QUALITIES, QualitySpan
 from dae_utils.signals.rhythm import rhythm_features
+from dae_utils.signals.scored import ScoredRecording
+from dae_utils.signals.shipped import load_detector
 from dae_utils.signals.stream import Beat, BeatStream, StreamSettings, score_record
+from dae_utils.signals.ventricular import (
+    AlarmRule,
+    ScoredBeat,
+    VentricularAlarm,
+    difference_size,
+    watch_record,
+)
 
 __all__ = [
     "QUALITIES",
+    "AlarmCounter",
     "AlarmCounts",
+    "AlarmRule",
     "Beat",
     "BeatFinder",
     "BeatMatch",
     "BeatStream",
     "Beats",
     "FinderSettings",
+    "HeartDetector",
+    "IrregularRhythm",
     "QualitySpan",
+    "RhythmNotice",
+    "ScoredBeat",
+    "ScoredRecording",
     "StreamSettings",
+    "VentricularAlarm",
     "alarm_episodes",
     "count_alarms",
+    "difference_size",
     "find_beats",
+    "load_detector",
     "match_beats",
     "quality_spans",
     "rhythm_features",
+    "rhythm_notices",
     "score_record",
+    "watch_record",
 ]

@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dae_utils.data.recordings import LARGEST_RANGE, only_rises, range_a_second
+
 _LOOKED_AT_SECONDS = 10
-# Millivolts within one second. The converter of MIT-BIH spans 10.24; its smallest lead moves by 0.185 in the
-# median of the first ten seconds, which is 185 microvolts, or 37 steps of that converter.
-_LARGEST_RANGE = 20.0
 _MOST_LEADS = 32  # more columns than this, and fewer rows than columns: leads are in rows
 
 
@@ -83,9 +82,7 @@ class PlausibilityCheck:
     def _refuse_time(self, samples: NDArray[np.float64]) -> None:
         """Refuse a lead that never falls and is higher after every second, as seconds or numbers are."""
         for column, lead in zip(self._columns, samples, strict=True):
-            each_second = lead[:: self._rate]
-            is_higher = (each_second[1:] > each_second[:-1]).all()
-            if len(each_second) > 1 and is_higher and (lead[1:] >= lead[:-1]).all():
+            if only_rises(lead, self._rate):
                 raise ValueError(
                     f"column {column} of the signals only ever rises, as a time or a sample number does; "
                     "pass the columns of the leads alone."
@@ -93,15 +90,8 @@ class PlausibilityCheck:
 
     def _refuse_large(self, lead: NDArray[np.float64]) -> None:
         """Refuse a lead that moves too far in the median second."""
-        n_seconds = len(lead) // self._rate
-        if n_seconds == 0:
-            return
-        seconds = lead[: n_seconds * self._rate].reshape(n_seconds, self._rate)
-        known = np.isfinite(seconds)
-        highest = seconds.max(axis=1, initial=-np.inf, where=known)
-        lowest = seconds.min(axis=1, initial=np.inf, where=known)
-        middle = float(np.median(highest - lowest))
-        if middle > _LARGEST_RANGE:
+        middle = range_a_second(lead, self._rate)
+        if middle > LARGEST_RANGE:
             raise ValueError(
                 f"column {self._columns[self._main]} of the signals moves by {middle:.4g} within a second, "
                 "too far for millivolts; divide microvolts by 1000, converter values by their gain."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dae_utils.data.ecg import Record
 from dae_utils.signals.beats import Beats
 from dae_utils.signals.checks import PlausibilityCheck, as_leads
 from dae_utils.signals.detector import Detection, RPeakDetector
@@ -39,6 +40,9 @@ class FinderSettings(TypedDict, total=False):
     low_hertz: float
     high_hertz: float
     converter_range: tuple[float, float] | None
+
+
+Settings = TypeVar("Settings", bound=FinderSettings)
 
 
 class BeatFinder:
@@ -288,42 +292,66 @@ def _window_samples(seconds: float, name: str, sampling_rate: int, least: int) -
     return round(seconds * sampling_rate)
 
 
-def find_beats(signals: ArrayLike, **settings: Unpack[FinderSettings]) -> Beats:
+def find_beats(signals: ArrayLike | Record, **settings: Unpack[FinderSettings]) -> Beats:
     """Return all beats of a whole record at once: the same that a stream of its samples gives.
 
     Args:
-        signals: shape (samples, leads), millivolts, as in `Record.signals`.
+        signals: a `Record`, which knows its rate, units and leads (the main one first in the windows), or an
+            array of shape (samples, leads), millivolts.
         **settings: those of `BeatFinder`; `leads` is known from the signals.
 
     Raises:
-        ValueError: as `BeatFinder` and its `push`.
+        ValueError: as `BeatFinder` and its `push`, or another `sampling_rate` than the record's.
     """
-    signals = as_leads(signals)
-    finder = BeatFinder(leads=signals.shape[1], **settings)
-    return Beats.joined([finder.push(signals), finder.finish()])
+    array, settings = leads_and_settings(signals, settings)
+    finder = BeatFinder(leads=array.shape[1], **settings)
+    return Beats.joined([finder.push(array), finder.finish()])
 
 
-def quality_spans(signals: ArrayLike, **settings: Unpack[FinderSettings]) -> list[QualitySpan]:
+def quality_spans(signals: ArrayLike | Record, **settings: Unpack[FinderSettings]) -> list[QualitySpan]:
     """Return the verdicts on a whole record's signal: spans that lie end to end, from its start to its end.
 
     Args:
-        signals: shape (samples, leads), millivolts, as in `Record.signals`.
+        signals: see `find_beats`.
         **settings: those of `BeatFinder`; `leads` is known from the signals.
 
     Raises:
-        ValueError: as `BeatFinder` and its `push`.
+        ValueError: as `find_beats`.
     """
-    signals = as_leads(signals)
-    finder = BeatFinder(leads=signals.shape[1], **settings)
+    array, settings = leads_and_settings(signals, settings)
+    finder = BeatFinder(leads=array.shape[1], **settings)
     spans: list[QualitySpan] = []
-    for start in range(0, len(signals), _LONGEST_STEP):
-        finder.push(signals[start : start + _LONGEST_STEP])
-        spans = _continued(spans, finder.recent_quality)
+    for start in range(0, len(array), _LONGEST_STEP):
+        finder.push(array[start : start + _LONGEST_STEP])
+        spans = continued_spans(spans, finder.recent_quality)
     finder.finish()
-    return _continued(spans, finder.recent_quality)
+    return continued_spans(spans, finder.recent_quality)
 
 
-def _continued(spans: list[QualitySpan], recent: list[QualitySpan]) -> list[QualitySpan]:
+def leads_and_settings(
+    signals: ArrayLike | Record, settings: Settings
+) -> tuple[NDArray[np.number], Settings]:
+    """Return signals as an array, shape (samples, leads), and settings with what a `Record` knows put in.
+
+    Raises:
+        ValueError: another shape, or another `sampling_rate` than the record's.
+    """
+    if not isinstance(signals, Record):
+        return as_leads(signals), settings
+    record = signals.in_millivolts()
+    if settings.get("sampling_rate", record.sampling_rate) != record.sampling_rate:
+        raise ValueError(
+            f"record {record.name} has {record.sampling_rate} samples a second, not "
+            f"{settings['sampling_rate']}; leave sampling_rate out."
+        )
+    main = settings.get("main_lead", record.main_lead)
+    others = [lead for lead in range(len(record.lead_names)) if lead != main]
+    completed = {"main_lead": main, "window_leads": [main, *others], **settings}
+    completed["sampling_rate"] = record.sampling_rate
+    return as_leads(record.signals), cast(Settings, completed)
+
+
+def continued_spans(spans: list[QualitySpan], recent: list[QualitySpan]) -> list[QualitySpan]:
     """Return the spans with the recent ones, which may repeat the last of them or make it longer."""
     first = recent[0].start if recent else math.inf
     return [span for span in spans if span.start < first] + recent

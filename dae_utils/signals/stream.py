@@ -9,9 +9,9 @@ from typing import NamedTuple, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dae_utils.data.ecg import Record
 from dae_utils.signals.beats import Beats
-from dae_utils.signals.checks import as_leads
-from dae_utils.signals.finder import BeatFinder, FinderSettings
+from dae_utils.signals.finder import BeatFinder, FinderSettings, leads_and_settings
 from dae_utils.signals.quality import QUALITIES
 from dae_utils.validation import check_count, check_scores
 
@@ -179,19 +179,19 @@ class StreamSettings(FinderSettings, total=False):
 
 
 def score_record(
-    signals: ArrayLike, score: Score | None = None, **settings: Unpack[StreamSettings]
+    signals: ArrayLike | Record, score: Score | None = None, **settings: Unpack[StreamSettings]
 ) -> list[Beat]:
     """Return the scored beats of a whole record at once: the same that a stream of its samples gives.
 
     Args:
-        signals: shape (samples, leads), millivolts, as in `Record.signals`.
+        signals: a `Record`, or shape (samples, leads), millivolts; see `find_beats`.
         score: see `BeatStream`.
         **settings: those of `BeatStream`; `leads` is known from the signals.
 
     Raises:
         ValueError: as `BeatStream` and its `push`.
     """
-    signals = as_leads(signals)
-    stream = BeatStream(score, leads=signals.shape[1], **settings)
-    beats = Beats.joined([stream.finder.push(signals), stream.finder.finish()])
+    array, settings = leads_and_settings(signals, settings)
+    stream = BeatStream(score, leads=array.shape[1], **settings)
+    beats = Beats.joined([stream.finder.push(array), stream.finder.finish()])
     return stream.score_beats(beats)

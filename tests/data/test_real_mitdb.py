@@ -93,6 +93,7 @@ def test_rates_lengths_and_leads_are_as_stated(folder: Path, beats: Heartbeats):
         assert sorted(beats.lead_names[number]) == sorted(header.sig_name)
     assert beats.lead_names[114] == ("MLII", "V5")
     assert {names[1] for names in beats.lead_names.values()} == {"V1", "V2", "V4", "V5"}
+    assert sum(names[1] == "V1" for names in beats.lead_names.values()) == 40
 
 
 def test_all_annotated_beats_have_the_stated_classes(annotated: dict[int, list[str]]):
