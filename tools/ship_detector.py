@@ -8,8 +8,8 @@ The alarm is the one that the study `06_alarms` calls "network and size", and it
 there. The network learns how normal beats of the records of DS1 of the MIT-BIH Arrhythmia Database differ
 from their patient's template. The rule and the thresholds are chosen on DS1, too: each quarter of its
 patients is watched with networks that were trained on the other three, with three seeds. A threshold for N
-false alarms an hour is the lowest at which these patients together have at most N / 2 by the strict count,
-since new patients may have more; the rule is the one that then, for N = 10, finds most episodes of
+false alarms an hour is the lowest from which on these patients together have at most N / 2 by the strict
+count, since new patients may have more; the rule is the one that then, for N = 10, finds most episodes of
 ventricular beats.
 
 In the study the mere size of the difference, without a network, finds no less. So the same is done with it as
@@ -195,7 +195,8 @@ class Watched:
     def with_threshold(self, rule: AlarmRule, most: float) -> AlarmRule:
         """Return a rule with the lowest threshold that keeps so many false alarms an hour.
 
-        It is found by bisection, as if false alarms only got fewer when the threshold rises.
+        It is found by bisection, as if false alarms only got fewer when the threshold rises. They nearly do:
+        for the detectors that ship, a scan of all steps of the ladder gives the same thresholds.
 
         Raises:
             ValueError: there is none.
