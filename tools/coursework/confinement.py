@@ -41,7 +41,9 @@ def _data_folder() -> str:
 
 def environment(home: str, data: str, library: str) -> dict[str, str]:
     """Return the settings of a submission: nothing of the teacher's."""
-    kept = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ
+    }
     threads = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     return {
         **kept,
@@ -196,7 +198,12 @@ class Process:
     def __init__(self, limits: Limits, confined: bool) -> None:
         self.limits, self.ended_because = limits, ""
         self.connection, theirs = socket.socketpair()
-        resources = {"core": 0, "fsize": limits.disk_mb * 2**20, "nofile": 512, "data": (limits.memory_mb + 2048) * 2**20}
+        resources = {
+            "core": 0,
+            "fsize": limits.disk_mb * 2**20,
+            "nofile": 512,
+            "data": (limits.memory_mb + 2048) * 2**20,
+        }
         if confined:
             # In a name space of users it is counted there; for nobody it is counted over all submissions.
             resources["nproc"] = 16 * limits.processes
@@ -206,7 +213,11 @@ class Process:
         with theirs, _filter() as filter_fd:
             handed = [theirs.fileno()]
             if confined:
-                command, settings_of, folder = [*_command(limits, filter_fd), *_inside(), *program], None, None
+                command, settings_of, folder = (
+                    [*_command(limits, filter_fd), *_inside(), *program],
+                    None,
+                    None,
+                )
                 handed += [filter_fd] if filter_fd is not None else []
             else:
                 folder = self._folder.name
@@ -239,7 +250,7 @@ class Process:
                 self.ended_because = _MORE.format(most=self.limits.processes, what="processes")
             elif sum(map(_kilobytes, family)) > self.limits.memory_mb * 2**10:
                 self.ended_because = _MORE.format(most=self.limits.memory_mb, what="MiB of memory")
-            elif family and _files(family[-1].pid) > self.limits.files:
+            elif self._folder is None and family and _files(family[-1].pid) > self.limits.files:
                 self.ended_because = _MORE.format(most=self.limits.files, what="files")
             if self.ended_because:
                 self._kill(family)

@@ -49,7 +49,10 @@ def page(student: str, row: dict[str, Any], found: dict[str, Any]) -> str:
         found: ``checks``, ``cells``, ``texts`` and ``refused``, where they are known.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["cut"] = _cut
     environment.tests["picture"] = is_picture

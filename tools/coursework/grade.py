@@ -53,16 +53,20 @@ class Job:
         self.master = json.loads(source_of(submission.assignment).read_text(encoding="utf-8"))["cells"]
         self.refused, self.finished = "", True
         try:
-            self.content = read_bytes(folder, submission.parts)
+            self.content, self.shared = read_bytes(folder, submission.parts)
         except UnreadableError as error:
-            self.content, self.refused = b"", str(error)
+            self.content, self.shared, self.refused = b"", False, str(error)
         known = json.dumps([self.refused, self.master, options], sort_keys=True).encode()
         self.state = hashlib.sha256(self.content + known).hexdigest()
 
     def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the row of the gradebook, and what the page of feedback shows."""
         begin = time.monotonic()
-        checks = [mark_of(cell) for cell in self.master if mark_of(cell).get("grade") and cell["cell_type"] == "code"]
+        checks = [
+            mark_of(cell)
+            for cell in self.master
+            if mark_of(cell).get("grade") and cell["cell_type"] == "code"
+        ]
         row = {
             "student": self.submission.shown,
             "assignment": self.submission.assignment,
@@ -82,21 +86,32 @@ class Job:
         by_name = {outcome["check"]: outcome for outcome in found["checks"]}
         missing = {"points": 0.0, "why": "this check was not run: the grader of this submission was stopped"}
         found["checks"] = [
-            by_name.get(c["grade_id"]) or {**missing, "check": c["grade_id"], "of": c["points"]} for c in checks
+            by_name.get(c["grade_id"]) or {**missing, "check": c["grade_id"], "of": c["points"]}
+            for c in checks
         ]
         texts = [mark_of(cell) for cell in self.master if cell["cell_type"] == "markdown" and mark_of(cell)]
         found["texts"] = {mark["grade_id"]: answers.answers.get(mark["grade_id"], "") for mark in texts}
         remarks = [*answers.remarks, *remarks, *([] if self.options["confined"] else [UNCONFINED])]
+        if self.shared:
+            remarks.append("the file has another name (a hard link): is it somebody else's?")
+        held = {check["check"] for check in found["checks"] if not check["why"]}
+        by_heart = [name[6:] for name in held if name.startswith("check-") and f"hidden-{name[6:]}" not in held]
+        if len(by_heart) >= 3:
+            remarks.append(f"only the visible checks hold: is it an answer? {' '.join(sorted(by_heart))}")
         row |= {
             "points": sum(check["points"] for check in found["checks"]),
-            "to_mark": float(sum(mark["points"] for mark in texts if found["texts"][mark["grade_id"]].strip())),
+            "to_mark": float(
+                sum(mark["points"] for mark in texts if found["texts"][mark["grade_id"]].strip())
+            ),
             "seconds": round(time.monotonic() - begin, 1),
             "checks": " ".join(f"{c['check']}:{c['points']:g}/{c['of']:g}" for c in found["checks"]),
             "remarks": "; ".join(dict.fromkeys(remarks)),
         }
         return row, found
 
-    def _outcomes(self, answers: dict[str, str], own: dict[str, list[str]]) -> tuple[dict[str, Any], list[str]]:
+    def _outcomes(
+        self, answers: dict[str, str], own: dict[str, list[str]]
+    ) -> tuple[dict[str, Any], list[str]]:
         job = {"assignment": self.submission.assignment, "answers": answers, "own": own}
         job |= {"limits": self.options["limits"], "confined": self.options["confined"]}
         # Its own limits end it long before, unless a library hangs in the checks.
@@ -172,7 +187,11 @@ def grade_folder(
     for path in left_out(folder, submissions):
         print(f"Not graded, since no assignment has this name and place: {ascii(str(path))}", file=sys.stderr)
     book = Gradebook(results.resolve())
-    options = {"limits": dataclasses.asdict(limits or Limits()), "confined": confined, "any_release": any_release}
+    options = {
+        "limits": dataclasses.asdict(limits or Limits()),
+        "confined": confined,
+        "any_release": any_release,
+    }
     # Those of an earlier run stand in the table until they are looked at again.
     rows = {s.key: row for s in submissions if (row := book.find(s.key)) is not None}
     writing = threading.Lock()
@@ -191,11 +210,18 @@ def grade_folder(
         except Exception as error:
             # Not kept, so that it is tried again; and the others go on.
             row = {"student": submission.shown, "assignment": submission.assignment, "points": 0.0}
-            row |= {"remarks": f"grading failed, and says nothing of the work: {type(error).__name__}: {error}"[:300]}
+            row |= {
+                "remarks": f"grading failed, and says nothing of the work: {type(error).__name__}: {error}"[
+                    :300
+                ]
+            }
         with writing:
             rows[submission.key] = row
             book.write_table([rows[s.key] for s in submissions if s.key in rows])
-            print(f"{ascii(row['student']):<26} {row['assignment']:<20} {row['points']:>5} of {row.get('of', '')}", flush=True)
+            print(
+                f"{ascii(row['student']):<26} {row['assignment']:<20} {row['points']:>5} of {row.get('of', '')}",
+                flush=True,
+            )
 
     pool = ThreadPoolExecutor(at_once)
     try:
@@ -211,15 +237,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Grade a folder; 0 when all that was found has been graded."""
     parser = argparse.ArgumentParser(prog="python -m tools.coursework.grade", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--to", type=Path, default=GRADING, help="folder of the results (default: %(default)s)")
+    parser.add_argument(
+        "--to", type=Path, default=GRADING, help="folder of the results (default: %(default)s)"
+    )
     parser.add_argument("--at-once", type=int, default=2, help="submissions at once (default: %(default)s)")
     parser.add_argument("--any-release", action="store_true", help="also take answers to another release")
     parser.add_argument(
-        "--unconfined", action="store_true", help="run what was handed in as you, with all your rights: never for a class"
+        "--unconfined",
+        action="store_true",
+        help="run what was handed in as you, with all your rights: never for a class",
     )
     for limit in dataclasses.fields(Limits):
         name = f"--{limit.name.replace('_', '-')}"
-        parser.add_argument(name, type=type(limit.default), default=limit.default, help=limit.metadata["help"])
+        parser.add_argument(
+            name, type=type(limit.default), default=limit.default, help=limit.metadata["help"]
+        )
     options = parser.parse_args(arguments)
     limits = Limits(**{limit.name: getattr(options, limit.name) for limit in dataclasses.fields(Limits)})
     if not options.folder.is_dir():

@@ -23,6 +23,8 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 from tools.coursework.places import Limits, source_of
 from tools.coursework.session import NotRunError, Session, StoppedError
 from tools.coursework.submissions import mark_of, source_of_cell
@@ -60,7 +62,11 @@ def run_check(source: str, namespace: dict[str, Any], seconds: float = 90) -> st
     now what hidden checks send in.
     """
     try:
-        with _at_most(seconds), open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        with (
+            _at_most(seconds),
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+        ):
             exec(compile(source, "<check>", "exec"), namespace)
     except AssertionError as error:
         return str(error) or "the check failed"
@@ -71,13 +77,23 @@ def run_check(source: str, namespace: dict[str, Any], seconds: float = 90) -> st
     return ""
 
 
+def _close_to_nothing_is_not_close() -> None:
+    """Make numpy say that an empty array is close to an empty one only; it says so of any that it can stretch."""
+    close = np.allclose
+
+    def allclose(one: Any, other: Any, *rest: Any, **named: Any) -> bool:
+        return (np.size(one) == 0) == (np.size(other) == 0) and bool(close(one, other, *rest, **named))
+
+    np.allclose = allclose
+
+
 class Grader:
     """Grades one submission.
 
     Args:
         master: the cells of the instructor's notebook.
         answers: what the student wrote, by the name of the cell.
-        own: the student's own cells, by the answer before them.
+        own: the student's own cells, by the given cell before them.
         session: where all that runs.
         limits: what it may use.
     """
@@ -96,16 +112,16 @@ class Grader:
         self.told: dict[str, str] = {}
 
     def cells(self) -> Iterator[tuple[str, str]]:
-        """Yield what the student's process runs, in order: the name and source of each cell."""
+        """Yield what the student's process runs, in order: the name and source of each cell, "" for added ones."""
+        before = self.own.get("", [])
         for cell in self.master:
             name, source = mark_of(cell).get("grade_id", ""), source_of_cell(cell)
-            if cell["cell_type"] != "code" or name.startswith("hidden-"):
-                continue
-            if mark_of(cell).get("solution"):
-                source = self.answers.get(name, "")
-            yield name, source
-            for added in self.own.get("" if name == "set-up" else name, []):
-                yield "", added
+            if cell["cell_type"] == "code" and not name.startswith("hidden-"):
+                yield name, self.answers.get(name, "") if mark_of(cell).get("solution") else source
+                # The set-up comes first, whatever was put before it.
+                yield from (("", added) for added in before)
+                before = []
+            yield from (("", added) for added in self.own.get(name, []) if name)
 
     def show(self) -> list[dict[str, Any]]:
         """Run the notebook once and return the student's cells with what they show."""
@@ -138,27 +154,20 @@ class Grader:
             if mark_of(cell).get("solution") and cell["cell_type"] == "code"
             for name in defined_names(source_of_cell(cell))
         }
-        waiting: str | None = None
-        for name, source in [*self.cells(), ("end", "")]:
-            # An answer's checks come after the cells that the student added to it.
-            if waiting and name:
-                namespace = {**self.known, **functions}
-                why = ""
-                for check in (f"check-{waiting}", f"hidden-{waiting}"):
-                    if not why.startswith("not finished"):
-                        # A call that takes too long is stopped before its check is.
-                        why = run_check(source_of_cell(named[check]), namespace, self.limits.cell_seconds + 10)
-                    # The words of a visible check are those of the first run: it has seen nothing hidden.
-                    told = why if check.startswith("hidden-") else why and (self.told[check] or _ELSEWHERE)
-                    most = points_of(named[check])
-                    yield {"check": check, "points": 0.0 if why else most, "of": most, "why": told}
-                waiting = None
-            if name.startswith(("check-", "end")):
+        for name, source in self.cells():
+            if not name.startswith("check-"):
+                with contextlib.suppress(NotRunError):
+                    self.session.run(source)
                 continue
-            with contextlib.suppress(NotRunError):
-                self.session.run(source)
-            if name.startswith("answer-"):
-                waiting = name.removeprefix("answer-")
+            namespace, why = {**self.known, **functions}, ""
+            for check in (name, name.replace("check-", "hidden-")):
+                if not why.startswith("not finished"):
+                    # A call that takes too long is stopped before its check is.
+                    why = run_check(source_of_cell(named[check]), namespace, self.limits.cell_seconds + 10)
+                # The words of a visible check are those of the first run: it has seen nothing hidden.
+                told = why if check != name else why and (self.told[name] or _ELSEWHERE)
+                most = points_of(named[check])
+                yield {"check": check, "points": 0.0 if why else most, "of": most, "why": told}
 
 
 def grade(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -195,6 +204,7 @@ def main() -> int:
     most = (job["limits"]["memory_mb"] + 2048) * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     threading.Thread(target=_end_with_the_other, daemon=True).start()
+    _close_to_nothing_is_not_close()
     # Whatever a library prints, this is for outcomes alone.
     out = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)

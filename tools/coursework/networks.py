@@ -43,7 +43,9 @@ def describe(value: Any) -> dict[str, Any] | None:
         return None
     kind = type(value).__name__
     if type(value) not in (keras.Model, keras.Sequential) and kind != "Functional":
-        raise WireError(f"{kind} is a class of your own: build a keras.Sequential or keras.Model of Keras's layers")
+        raise WireError(
+            f"{kind} is a class of your own: build a keras.Sequential or keras.Model of Keras's layers"
+        )
     try:
         config = value.get_config()
     except Exception as error:
@@ -79,7 +81,9 @@ def _checked(part: Any, depth: int = 0) -> Any:
     if "class_name" in kept or "module" in part:
         name = kept.get("class_name")
         if name not in _ALLOWED:
-            raise WireError(f"a network may have Keras's own layers only, and {name!r} is not among those known here")
+            raise WireError(
+                f"a network may have Keras's own layers only, and {name!r} is not among those known here"
+            )
         if _ALLOWED[name]:
             kept |= {"module": _ALLOWED[name], "registered_name": None}
         if name == "Identity" and isinstance(part.get("module"), str) and "layers" in part["module"]:
@@ -97,7 +101,12 @@ def rebuild(description: Any) -> Any:
 
     try:
         kind = _MODELS[description["kind"]]
-        config = {"module": "keras", "class_name": kind, "config": description["config"], "registered_name": None}
+        config = {
+            "module": "keras",
+            "class_name": kind,
+            "config": description["config"],
+            "registered_name": None,
+        }
         network = keras.saving.deserialize_keras_object(_checked(config), safe_mode=True)
         if not network.built:
             return network

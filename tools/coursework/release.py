@@ -64,7 +64,11 @@ def _tidied(name: str, notebook: NotebookNode) -> NotebookNode:
     )
     for cell in notebook.cells:
         # In the cells too, since some editors drop what is noted about the whole.
-        kept = {"nbgrader": {**cell.metadata["nbgrader"], "release": release}} if "nbgrader" in cell.metadata else {}
+        kept = (
+            {"nbgrader": {**cell.metadata["nbgrader"], "release": release}}
+            if "nbgrader" in cell.metadata
+            else {}
+        )
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

@@ -94,7 +94,9 @@ class Session:
     def _seconds(self, seconds: float | None = None) -> float:
         left = self._end - time.monotonic()
         if left <= 0:
-            raise NotRunError(f"the time was up: there are {self.limits.total_seconds:.0f} seconds for all of it")
+            raise NotRunError(
+                f"the time was up: there are {self.limits.total_seconds:.0f} seconds for all of it"
+            )
         return min(left, seconds or self.limits.cell_seconds)
 
     def _ready(self) -> Peer:

@@ -54,7 +54,7 @@ class Answers:
 
     Attributes:
         answers: source of each answer, by the name of its cell; texts included.
-        own: cells that the student added, by the name of the answer before them ("" before the first).
+        own: cells that the student added, by the name of the given cell before them ("" before the first).
         remarks: what a person should know.
     """
 
@@ -83,7 +83,9 @@ def find_submissions(folder: Path, names: list[str]) -> list[Submission]:
 def left_out(folder: Path, submissions: list[Submission]) -> list[Path]:
     """Return the notebooks that are none of the submissions, such as ``01_garments (1).ipynb``."""
     taken = {folder.joinpath(*submission.parts) for submission in submissions}
-    found = [Path(where) / name for where, _, names in os.walk(folder) for name in names if name.endswith(".ipynb")]
+    found = [
+        Path(where) / name for where, _, names in os.walk(folder) for name in names if name.endswith(".ipynb")
+    ]
     return sorted(
         path
         for path in found
@@ -91,8 +93,8 @@ def left_out(folder: Path, submissions: list[Submission]) -> list[Path]:
     )
 
 
-def read_bytes(folder: Path, parts: tuple[str, ...]) -> bytes:
-    """Return the content of a file below a folder.
+def read_bytes(folder: Path, parts: tuple[str, ...]) -> tuple[bytes, bool]:
+    """Return the content of a file below a folder, and whether the file has another name somewhere.
 
     Raises:
         UnreadableError: it, or a folder on the way, is a link or something else than it should be; or it is too large.
@@ -105,14 +107,16 @@ def read_bytes(folder: Path, parts: tuple[str, ...]) -> bytes:
             os.close(inside)
             inside = deeper
         state = os.fstat(inside)
-        if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
-            raise UnreadableError("What was handed in is not a file of its own, so it was not read.")
+        if not stat.S_ISREG(state.st_mode):
+            raise UnreadableError("What was handed in is not a file, so it was not read.")
         if state.st_size > LARGEST_MB * 2**20:
             raise UnreadableError(f"The notebook is larger than {LARGEST_MB} MiB.")
         with os.fdopen(os.dup(inside), "rb") as file:
-            return file.read(LARGEST_MB * 2**20 + 1)
+            return file.read(LARGEST_MB * 2**20 + 1), state.st_nlink > 1
     except OSError as error:
-        raise UnreadableError("What was handed in is a link, or cannot be opened, so it was not read.") from error
+        raise UnreadableError(
+            "What was handed in is a link, or cannot be opened, so it was not read."
+        ) from error
     finally:
         os.close(inside)
 
@@ -189,7 +193,9 @@ def answers_of(content: bytes, master: list[dict[str, Any]], any_release: bool =
     if wanted not in carried:
         text = "The notebook does not come from the release of this course that is being graded"
         if not any_release:
-            raise UnreadableError(f"{text}: put the answers into the notebook that was given out, and hand that in.")
+            raise UnreadableError(
+                f"{text}: put the answers into the notebook that was given out, and hand that in."
+            )
         taken.remarks.append(text)
     solutions = {mark_of(cell)["grade_id"] for cell in master if mark_of(cell).get("solution")}
     names = {mark_of(cell).get("grade_id") for cell in master}
@@ -201,7 +207,9 @@ def answers_of(content: bytes, master: list[dict[str, Any]], any_release: bool =
                 taken.remarks.append(f"{name} was there twice")
                 continue
             taken.answers[name], last = source, name
-        elif not (isinstance(name, str) and name in names) and cell["cell_type"] == "code" and source.strip():
+        elif isinstance(name, str) and name in names:
+            last = name
+        elif cell["cell_type"] == "code" and source.strip():
             taken.own.setdefault(last, []).append(source)
     taken.remarks += [f"{name} was missing" for name in sorted(solutions - set(taken.answers))]
     return taken

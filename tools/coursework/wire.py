@@ -59,7 +59,11 @@ def _plain(value: Any, send: Packer, depth: int = 0) -> Any:
     if isinstance(value, dict):
         pairs = [[_plain(k, send, depth + 1), _plain(v, send, depth + 1)] for k, v in value.items()]
         return {"t": "dict", "v": pairs}
-    for name, kinds in {"tuple": tuple, "set": (set, frozenset), "list": (list, range, type({}.keys()))}.items():
+    for name, kinds in {
+        "tuple": tuple,
+        "set": (set, frozenset),
+        "list": (list, range, type({}.keys())),
+    }.items():
         if isinstance(value, kinds) or (name == "list" and isinstance(value, type({}.values()))):
             return {"t": name, "v": [_plain(part, send, depth + 1) for part in value]}
     network = send.describe(value) if send.describe else None
@@ -74,7 +78,9 @@ def _array(value: Any, send: Packer, depth: int) -> Any:
     try:
         array = np.asarray(value)
     except Exception as error:
-        raise WireError(f"a {type(value).__name__} cannot be sent: an array, or numbers, are wanted") from error
+        raise WireError(
+            f"a {type(value).__name__} cannot be sent: an array, or numbers, are wanted"
+        ) from error
     if array.dtype.kind in "US" or (array.dtype.kind == "O" and isinstance(value, np.ndarray) and value.ndim):
         return {"t": "list", "v": [_plain(part, send, depth + 1) for part in array.tolist()]}
     name = array.dtype.kind + str(array.dtype.itemsize)
@@ -244,7 +250,9 @@ class Peer:
             raise GoneError("it sent more than can be taken")
         tree, blob = self._bytes(tree_size), self._bytes(blob_size)
         self.busy = False
-        unpacker = Unpacker(blob, lambda number: lambda *args, **named: self.call(number, args, named)[0], self.rebuild)
+        unpacker = Unpacker(
+            blob, lambda number: lambda *args, **named: self.call(number, args, named)[0], self.rebuild
+        )
         try:
             message = unpacker.value(json.loads(tree.decode("ascii")))
         except WireError:

@@ -71,7 +71,9 @@ class Notebook:
         self.most = output_kb * 2**10
 
     def _system(self, command: str) -> None:
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command, shell=True, capture_output=True, text=True, errors="replace", check=False
+        )
         print(done.stdout + done.stderr)
 
     def run(self, source: str) -> tuple[list[Any], str]:
