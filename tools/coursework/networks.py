@@ -25,11 +25,11 @@ _ALLOWED = {
     **dict.fromkeys("L1 L2 L1L2".split(), "keras.regularizers"),
     **dict.fromkeys("MaxNorm MinMaxNorm NonNeg UnitNorm".split(), "keras.constraints"),
     **dict.fromkeys(_LAYERS.split(), "keras.layers"),
-    **dict.fromkeys("Functional Model Sequential".split(), "keras"),
-    "DTypePolicy": "keras",
+    **dict.fromkeys("DTypePolicy Sequential".split(), "keras"),
+    "Functional": "keras.src.models.functional",
     "__keras_tensor__": None,
 }
-_MODELS = {"Functional": "Functional", "Model": "Functional", "Sequential": "Sequential"}
+_MODELS = ("Functional", "Sequential")
 
 
 def describe(value: Any) -> dict[str, Any] | None:
@@ -42,7 +42,7 @@ def describe(value: Any) -> dict[str, Any] | None:
     if keras is None or not isinstance(value, keras.Model):
         return None
     kind = type(value).__name__
-    if type(value) not in (keras.Model, keras.Sequential) and kind != "Functional":
+    if kind not in _MODELS or not type(value).__module__.startswith("keras."):
         raise WireError(
             f"{kind} is a class of your own: build a keras.Sequential or keras.Model of Keras's layers"
         )
@@ -100,7 +100,9 @@ def rebuild(description: Any) -> Any:
     import keras
 
     try:
-        kind = _MODELS[description["kind"]]
+        kind = description["kind"]
+        if kind not in _MODELS:
+            raise WireError("what came is not a network of Keras's layers")
         config = {
             "module": "keras",
             "class_name": kind,

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.apps import NbGraderAPI
 
 from tools.coursework.course import SECRET_WORDS, settings
 from tools.coursework.places import (
@@ -41,6 +40,9 @@ def generate(course: Path, names: list[str]) -> dict[str, Path]:
     Raises:
         ReleaseError: nbgrader refused a notebook.
     """
+    # The rest of this module does without nbgrader.
+    from nbgrader.apps import NbGraderAPI
+
     released = {}
     api = NbGraderAPI(config=settings(course))
     for name in names:

@@ -81,7 +81,7 @@ def _array(value: Any, send: Packer, depth: int) -> Any:
         raise WireError(
             f"a {type(value).__name__} cannot be sent: an array, or numbers, are wanted"
         ) from error
-    if array.dtype.kind in "US" or (array.dtype.kind == "O" and isinstance(value, np.ndarray) and value.ndim):
+    if array.dtype.kind == "U" or (array.dtype.kind == "O" and isinstance(value, np.ndarray) and value.ndim):
         return {"t": "list", "v": [_plain(part, send, depth + 1) for part in array.tolist()]}
     name = array.dtype.kind + str(array.dtype.itemsize)
     if name not in _KINDS:
