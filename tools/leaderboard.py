@@ -254,7 +254,9 @@ def show(entries: list[Entry]) -> str:
             continue
         rates = f"{entry.promised:.1%} | {entry.achieved:.1%} | {entry.found:.1%}"
         shown = "-" if entry.problems else place
-        lines.append(f"| {shown} | {_plain(entry.name)} | {entry.auroc} | {entry.average_precision} | {rates} |")
+        lines.append(
+            f"| {shown} | {_plain(entry.name)} | {entry.auroc} | {entry.average_precision} | {rates} |"
+        )
     lines.append("")
     lines += [f"- {_plain(entry.name)}: {problem}" for entry in entries for problem in entry.problems]
     return "\n".join(lines) + "\n"

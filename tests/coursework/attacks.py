@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-NOTHING = {"answer-double": "def double(x):\n    return None", "answer-total": "def total(values):\n    return None"}
+NOTHING = {
+    "answer-double": "def double(x):\n    return None",
+    "answer-total": "def total(values):\n    return None",
+}
 
 _EQUAL = """
 class Equal:
@@ -20,9 +23,7 @@ class Equal:
     def __bool__(self): return True
     shape = (4, 3)
 """
-_PEER = (
-    "import gc\ngc.collect()\npeer = next(o for o in gc.get_objects() if type(o).__name__ == 'Peer')\n"
-)
+_PEER = "import gc\ngc.collect()\npeer = next(o for o in gc.get_objects() if type(o).__name__ == 'Peer')\n"
 _BOTH = ("double", "total")
 
 
@@ -62,12 +63,8 @@ POINTS: dict[str, dict[str, Any]] = {
         "first": ["class Odd(Exception):\n    def __str__(self): raise SystemExit(0)"],
         "answers": returning("raise Odd()"),
     },
-    "set_custom_exc": {
-        "first": ["get_ipython().set_custom_exc((BaseException,), lambda *a, **k: None)"]
-    },
-    "drops errors of the kernel": {
-        "first": ["get_ipython().kernel.session.send = lambda *a, **k: None"]
-    },
+    "set_custom_exc": {"first": ["get_ipython().set_custom_exc((BaseException,), lambda *a, **k: None)"]},
+    "drops errors of the kernel": {"first": ["get_ipython().kernel.session.send = lambda *a, **k: None"]},
     "np rebound": {
         "first": [
             "class Fake:\n    def __getattr__(self, name): return lambda *a, **k: True\nnp = numpy = Fake()\n"
@@ -81,7 +78,9 @@ POINTS: dict[str, dict[str, Any]] = {
         ]
     },
     "builtins patched": {
-        "first": ["import builtins\nbuiltins.AssertionError = builtins.all = builtins.len = lambda *a, **k: True"]
+        "first": [
+            "import builtins\nbuiltins.AssertionError = builtins.all = builtins.len = lambda *a, **k: True"
+        ]
     },
     "equal to everything": {"first": [_EQUAL], "answers": returning("return Equal()")},
     "list of the equal": {"first": [_EQUAL], "answers": returning("return [Equal(), Equal()]")},
@@ -174,7 +173,8 @@ POINTS: dict[str, dict[str, Any]] = {
     },
     "calls the other side": {
         "first": [
-            _PEER + ""
+            _PEER
+            + ""
             + _tried("a function by name", "peer.call('grade', ())")
             + "\n"
             + _tried("a function by number", "peer.call(0, ())")
@@ -222,16 +222,30 @@ HARM: dict[str, dict[str, Any]] = {
             "import os\nfor pid in os.listdir('/proc'):\n    if pid.isdigit() and int(pid) > 2 and int(pid) != os.getpid():\n"
             "        print('REACHED', pid, open(f'/proc/{pid}/cmdline').read()) if 'grade_one' in"
             " open(f'/proc/{pid}/cmdline').read() else None",
-            _tried("the environment of a parent", "assert b'DAE_' in open(f'/proc/{os.getppid()}/environ', 'rb').read()"),
+            _tried(
+                "the environment of a parent",
+                "assert b'DAE_' in open(f'/proc/{os.getppid()}/environ', 'rb').read()",
+            ),
             _tried("memory of a parent", "open(f'/proc/{os.getppid()}/mem', 'rb+').seek(0)"),
         ]
     },
     "writes": {
         "first": [
             _opening(path)
-            for path in ("/written", "/dev/written", "/usr/written", "/course/written", "/data/written",
-                         "/proc/sys/kernel/hostname", "/etc/written", "/home/written", "{project}/written",
-                         "{outside}/written", "/course/tools/coursework/wire.py", "/root/written")
+            for path in (
+                "/written",
+                "/dev/written",
+                "/usr/written",
+                "/course/written",
+                "/data/written",
+                "/proc/sys/kernel/hostname",
+                "/etc/written",
+                "/home/written",
+                "{project}/written",
+                "{outside}/written",
+                "/course/tools/coursework/wire.py",
+                "/root/written",
+            )
         ]
     },
     "kernel": {
@@ -244,7 +258,10 @@ HARM: dict[str, dict[str, Any]] = {
             _tried("root", "os.setuid(0)"),
             _tried("a key", "assert libc.syscall(248, b'user', b'x', b'y', 1, -3) >= 0"),
             _tried("bpf", "assert libc.syscall(321, 0, 0, 0) >= 0"),
-            _tried("a device", "os.mknod('/tmp/disk', 0o60666, os.makedev(254, 0)); open('/tmp/disk', 'rb').read(1)"),
+            _tried(
+                "a device",
+                "os.mknod('/tmp/disk', 0o60666, os.makedev(254, 0)); open('/tmp/disk', 'rb').read(1)",
+            ),
             _tried("the host's name", "import socket; socket.sethostname('x')"),
         ]
     },
@@ -253,8 +270,12 @@ HARM: dict[str, dict[str, Any]] = {
             _tried("TCP", "import socket\nsocket.create_connection(('127.0.0.1', {port}), 3)"),
             _tried("the world", "import socket\nsocket.create_connection(('1.1.1.1', 53), 3)"),
             _tried("a socket by path", "import socket\nsocket.socket(socket.AF_UNIX).connect('{unix}')"),
-            _tried("an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('\\0dae-attack')"),
-            _tried("an interface", "import socket\nassert [n for _, n in socket.if_nameindex() if n != 'lo']"),
+            _tried(
+                "an abstract socket", "import socket\nsocket.socket(socket.AF_UNIX).connect('\\0dae-attack')"
+            ),
+            _tried(
+                "an interface", "import socket\nassert [n for _, n in socket.if_nameindex() if n != 'lo']"
+            ),
         ]
     },
     "memory": {"answers": returning("hoard = []\nwhile True:\n    hoard.append(bytearray(b'x' * 2**26))")},
@@ -283,9 +304,15 @@ HARM: dict[str, dict[str, Any]] = {
             for folder in ("/tmp", "/home/student", "/dev/shm")
         ]
     },
-    "files": {"first": ["for n in range(10**6):\n    open(f'/tmp/{n}', 'w').close()\nprint('REACHED a million files')"]},
+    "files": {
+        "first": [
+            "for n in range(10**6):\n    open(f'/tmp/{n}', 'w').close()\nprint('REACHED a million files')"
+        ]
+    },
     "processes": {
-        "answers": returning("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass")
+        "answers": returning(
+            "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
+        )
     },
     "stays": {
         "answers": returning(
@@ -299,9 +326,14 @@ HARM: dict[str, dict[str, Any]] = {
         )
     },
     "prints without end": {"first": ["while True:\n    print('x' * 10**5)"]},
-    "errors without end": {"answers": returning("raise ValueError('x' * 2**27)"), "own": ["raise ValueError('y' * 2**27)"]},
+    "errors without end": {
+        "answers": returning("raise ValueError('x' * 2**27)"),
+        "own": ["raise ValueError('y' * 2**27)"],
+    },
     "shows without end": {
-        "own": ["from IPython.display import display, HTML\nfor n in range(10**5):\n    display(HTML('z' * 10**4))"]
+        "own": [
+            "from IPython.display import display, HTML\nfor n in range(10**5):\n    display(HTML('z' * 10**4))"
+        ]
     },
 }
 

@@ -1,9 +1,9 @@
 """Tries answers to one assignment: ``python check_wrong_answers.py NOTEBOOK ANSWERS``.
 
-ANSWERS is a JSON list of wrong answers, each with a task, a text of the instructor's answer and what stands in its
-place. Prints as JSON which of them the checks caught, whether the instructor's own answers passed, and which checks
-could be passed by functions that return the same whatever they are asked. All of it runs in this one process, so that
-the set-up is paid for once.
+ANSWERS is a JSON list of wrong answers, each with a task, a text of the instructor's answer and what stands
+in its place. Prints as JSON which of them the checks caught, whether the instructor's own answers passed, and
+which checks could be passed by functions that return the same whatever they are asked. All of it runs in this
+one process, so that the set-up is paid for once.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def cells_of(notebook: Path) -> dict[str, str]:
 
 
 def fails(cells: dict[str, str], task: str, answer: Any, namespace: dict[str, Any]) -> dict[str, str]:
-    """Return how an answer, a source or functions by name, fails each check of its task, "" when it passes."""
+    """Return how an answer (a source, or functions by name) fails each check of its task, "" if it passes."""
     own, found = dict(namespace), {}
     try:
         if isinstance(answer, str):
@@ -88,7 +88,7 @@ def main(notebook: str, answers: str) -> None:
             right[task] = "".join(fails(cells, task, source, namespace).values())
             for what, value in WORTHLESS.items():
                 functions = {each: lambda *a, _value=value, **k: _value for each in defined_names(source)}
-                with np.errstate(all="ignore"), contextlib.redirect_stdout(open(os.devnull, "w")):  # noqa: SIM115
+                with np.errstate(all="ignore"), contextlib.redirect_stdout(open(os.devnull, "w")):
                     passed = [k for k, why in fails(cells, task, functions, namespace).items() if not why]
                 worthless += [f"{kind}-{task} is passed by {what}" for kind in passed]
     wrong = []

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -35,7 +34,7 @@ def assignments(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def graded(assignments, tmp_path_factory):
-    """All attacks and two honest students, graded together: rows, pages, who came to the sockets, what was left."""
+    """All attacks and two honest students, graded together: rows, pages, who came, what was left."""
     if why_not():
         pytest.fail(WITHOUT)
     folder, outside = tmp_path_factory.mktemp("submissions"), tmp_path_factory.mktemp("outside")
@@ -52,7 +51,12 @@ def graded(assignments, tmp_path_factory):
         for listener in listeners:
             listener.listen()
             listener.settimeout(0)
-        places = {"port": tcp.getsockname()[1], "unix": outside / "agent", "outside": outside, "project": PROJECT}
+        places = {
+            "port": tcp.getsockname()[1],
+            "unix": outside / "agent",
+            "outside": outside,
+            "project": PROJECT,
+        }
         places |= {"home": Path.home(), "submissions": folder}
         for name, attack in attacks.ALL.items():
             answers = {k: filled(v, places) for k, v in attack.get("answers", attacks.NOTHING).items()}
@@ -74,8 +78,14 @@ def graded(assignments, tmp_path_factory):
     left = {
         "changed": [p for p, t in before.items() if p.stat().st_mtime_ns != t],
         "written": [path for path in outside.iterdir() if path.name != "agent"],
-        "temporary": [name for name in set(os.listdir("/tmp")) - temporary if name.startswith(("dae-", "fill"))],
-        "running": [p for p in psutil.process_iter(["cmdline"]) if "coursework.worker" in " ".join(p.info["cmdline"] or [])],
+        "temporary": [
+            name for name in set(os.listdir("/tmp")) - temporary if name.startswith(("dae-", "fill"))
+        ],
+        "running": [
+            p
+            for p in psutil.process_iter(["cmdline"])
+            if "coursework.worker" in " ".join(p.info["cmdline"] or [])
+        ],
     }
     print(done.stdout[-3000:], done.stderr[-3000:])
     return tiny.rows_of(results), pages, came, left
@@ -101,7 +111,7 @@ def test_nothing_was_reached_or_left(graded):
     _, _, came, left = graded
 
     assert came == []
-    assert left == dict.fromkeys(left, [])
+    assert {what: found for what, found in left.items() if found} == {}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,9 @@ def test_pages_hold_no_markup_of_students_and_nothing_hidden(graded):
         parser.feed(page)
         assert parser.tags <= known, name
         assert not [key for key, _ in parser.attributes if key.startswith("on")], name
-        assert all(value.startswith("data:image/png;base64,") for key, value in parser.attributes if key == "src")
+        assert all(
+            value.startswith("data:image/png;base64,") for key, value in parser.attributes if key == "src"
+        )
         assert "default-src 'none'" in page
         assert tiny.SECRET not in page, name
         assert "98765" not in page, name
@@ -158,7 +170,16 @@ def class_of(tmp_path):
 def test_names_links_and_pipes_harm_nobody(assignments, tmp_path, class_of):
     folder = class_of(ann=tiny.notebook(tiny.RIGHT), zoe=tiny.notebook(tiny.RIGHT))
     good = folder / "ann" / f"{tiny.NAME}.ipynb"
-    for name in (b"not \xff utf-8", b"=1+1", b"a\nb", "\u202eevil".encode(), b"<b>", b"x" * 200, b"a,b", b"ann "):
+    for name in (
+        b"not \xff utf-8",
+        b"=1+1",
+        b"a\nb",
+        "\u202eevil".encode(),
+        b"<b>",
+        b"x" * 200,
+        b"a,b",
+        b"ann ",
+    ):
         student = os.path.join(os.fsencode(folder), name)
         os.mkdir(student)
         with open(os.path.join(student, f"{tiny.NAME}.ipynb".encode()), "wb") as file:
@@ -183,7 +204,9 @@ def test_names_links_and_pipes_harm_nobody(assignments, tmp_path, class_of):
     assert [name for name, row in rows.items() if "another name" in row["remarks"]] == ["ann", "hard link"]
     assert all(name[:1] != "=" for name in rows)
     assert len(list((tmp_path / "out" / "feedback").rglob("*.html"))) == 16
-    assert {path.parent.parent for path in (tmp_path / "out" / "feedback").rglob("*.html")} == {tmp_path / "out" / "feedback"}
+    assert {path.parent.parent for path in (tmp_path / "out" / "feedback").rglob("*.html")} == {
+        tmp_path / "out" / "feedback"
+    }
 
 
 HONEST = {
@@ -191,25 +214,38 @@ HONEST = {
     "half a pair": {"first": ["# \ud83d is half of a picture"]},
     "np.bool": {"first": ["np.bool = bool\nnp.int = int\nnp.random.seed(0)"]},
     "keeps a file": {"first": ["np.save('cache.npy', np.arange(3))\nprint(np.load('cache.npy'))"]},
-    "magics": {"first": ["%time 1 + 1\n%precision 3\n!ls\n%env X=1", "%matplotlib inline\n%load_ext autoreload\n%autoreload 2"]},
+    "magics": {
+        "first": [
+            "%time 1 + 1\n%precision 3\n!ls\n%env X=1",
+            "%matplotlib inline\n%load_ext autoreload\n%autoreload 2",
+        ]
+    },
     "draws": {"own": ["import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"]},
     "stars": {"first": ["from numpy import *"]},
     "shadows": {"first": ["sum = 3\nall = any = len = 4\nlist = [1]\nprint = None"]},
-    "breaks elsewhere": {"first": ["import nothing_of_that_name", "1 / 0", "def broken(:"], "own": ["sys.exit()"]},
+    "breaks elsewhere": {
+        "first": ["import nothing_of_that_name", "1 / 0", "def broken(:"],
+        "own": ["sys.exit()"],
+    },
     "reuses names": {"own": ["double = total = given = before = None"], "first": ["much = doubled = 1"]},
     "warns": {"first": ["import warnings, logging\nwarnings.warn('careful')\nlogging.error('x')\nnp.log(0)"]},
-    "threads": {"first": ["import threading\nt = threading.Thread(target=print, args=('x',))\nt.start()\nt.join()"]},
+    "threads": {
+        "first": ["import threading\nt = threading.Thread(target=print, args=('x',))\nt.start()\nt.join()"]
+    },
     "subprocess": {"first": ["import subprocess\nsubprocess.run(['ls'])\nimport multiprocessing"]},
     "own style": {
         "answers": {
-            "answer-double": "double = lambda x: [2 * v for v in x] if np.ndim(x) == 1 else np.multiply(x, 2).tolist()",
+            "answer-double": "double = lambda x: [2 * v for v in x] if np.ndim(x) == 1 else (x + x).tolist()",
             "answer-total": "import functools\n@functools.cache\ndef zero():\n    return 0\n\n"
             "class Sum:\n    def __call__(self, values):\n        return sum(values, zero())\n\ntotal = Sum()",
         }
     },
     "asks": {"own": ["input('name? ')"]},
     "seeds and prints": {
-        "answers": {name: source.replace("\n", "\n    print('here', flush=True)\n", 1) for name, source in tiny.RIGHT.items()}
+        "answers": {
+            name: source.replace("\n", "\n    print('here', flush=True)\n", 1)
+            for name, source in tiny.RIGHT.items()
+        }
     },
     "ends at the end": {"own": ["import os\nos._exit(1)"]},
     "slow cell of its own": {"own": ["import time\ntime.sleep(60)"]},
@@ -285,7 +321,11 @@ def test_without_confinement_it_is_said_everywhere(assignments, tmp_path, class_
 
 
 def of_workers():
-    return [p for p in psutil.process_iter(["cmdline"]) if "coursework.worker" in " ".join(p.info["cmdline"] or [])]
+    return [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if "coursework.worker" in " ".join(p.info["cmdline"] or [])
+    ]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -295,8 +335,12 @@ def test_ended_at_any_moment_nothing_is_left_and_nothing_lost(assignments, tmp_p
     done = {}
     for seconds in (0.3, 2.5, 5, 8):
         process = subprocess.Popen(
-            tiny.command(folder, tmp_path / "out"), cwd=PROJECT, env=tiny.settings(assignments), stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, start_new_session=True,
+            tiny.command(folder, tmp_path / "out"),
+            cwd=PROJECT,
+            env=tiny.settings(assignments),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         time.sleep(seconds)
         process.send_signal(how)

@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.grading, pytest.mark.timeout(3600)]
 
 FOLDER = "deep-autoencoders-coursework"
 WRONG = yaml.safe_load((PROJECT / "tests/coursework/wrong_answers.yml").read_text(encoding="utf-8"))
-# While one assignment is being written: DAE_ASSIGNMENTS="01_garments" grades the submissions to that one only.
+# While one assignment is being written: DAE_ASSIGNMENTS="01_garments" grades the submissions to that one
+# only.
 TRIED = os.environ.get("DAE_ASSIGNMENTS", " ".join(assignments())).split()
 
 
@@ -39,7 +40,16 @@ def graded(release, tmp_path_factory):
     results = tmp_path_factory.mktemp("results") / "grading"
     begin = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "tools.coursework.grade", str(folder), "--to", str(results), "--cell-seconds", "40"],
+        [
+            sys.executable,
+            "-m",
+            "tools.coursework.grade",
+            str(folder),
+            "--to",
+            str(results),
+            "--cell-seconds",
+            "40",
+        ],
         cwd=PROJECT,
         capture_output=True,
         text=True,

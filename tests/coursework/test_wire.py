@@ -1,4 +1,4 @@
-"""What the two processes of grading say to each other: plain data arrives unchanged, and nothing else arrives."""
+"""What the two processes of grading say to each other: plain data arrives unchanged, nothing else arrives."""
 
 import contextlib
 import json
@@ -49,7 +49,9 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: str(value)[:20].encode("ascii", "replace").decode())
+@pytest.mark.parametrize(
+    "value", VALUES, ids=lambda value: str(value)[:20].encode("ascii", "replace").decode()
+)
 def test_plain_data_arrive_as_they_were(ends, value):
     caller, functions = ends
     functions["echo"] = lambda x: x
@@ -64,7 +66,9 @@ def test_plain_data_arrive_as_they_were(ends, value):
         assert answer == value
 
 
-@pytest.mark.parametrize("value", [1 + 2j, object(), iter([1]), np.zeros(2, "M8[s]"), np.array(object()), b"bytes"])
+@pytest.mark.parametrize(
+    "value", [1 + 2j, object(), iter([1]), np.zeros(2, "M8[s]"), np.array(object()), b"bytes"]
+)
 def test_what_is_not_plain_is_not_sent(ends, value):
     caller, functions = ends
     functions["give"] = lambda: value
@@ -203,11 +207,16 @@ def test_networks_are_built_again():
     keras = pytest.importorskip("keras")
     inputs = keras.Input((4, 4, 1))
     hidden = keras.layers.Conv2D(2, 3, padding="same", activation="relu", kernel_regularizer="l2")(inputs)
-    inner = keras.Sequential([keras.Input((32,)), keras.layers.Dense(3, name="code"), keras.layers.LeakyReLU()], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((32,)), keras.layers.Dense(3, name="code"), keras.layers.LeakyReLU()], name="inner"
+    )
     network = keras.Model(inputs, keras.layers.Dense(2, "sigmoid")(inner(keras.layers.Flatten()(hidden))))
     x = np.random.default_rng(0).random((5, 4, 4, 1)).astype("float32")
 
-    again = networks.rebuild(json.loads(json.dumps({**networks.describe(network), "weights": []})) | {"weights": network.get_weights()})
+    again = networks.rebuild(
+        json.loads(json.dumps({**networks.describe(network), "weights": []}))
+        | {"weights": network.get_weights()}
+    )
 
     assert np.allclose(again.predict(x, verbose=0), network.predict(x, verbose=0), atol=1e-6)
     assert again.get_layer("inner").get_layer("code").units == 3
@@ -227,12 +236,21 @@ def test_networks_with_code_are_refused():
     for bad in (
         {"class_name": "Lambda", "config": {"function": "x"}, "module": "keras.layers"},
         {"class_name": "system", "config": {}, "module": "os"},
-        {"class_name": "Dense", "config": {"units": 1, "activation": {"class_name": "function", "config": "eval"}}},
+        {
+            "class_name": "Dense",
+            "config": {"units": 1, "activation": {"class_name": "function", "config": "eval"}},
+        },
         {"class_name": "__lambda__", "config": {"value": "x"}},
         {"module": "builtins", "config": "eval"},
     ):
         with pytest.raises(WireError):
             networks.rebuild({**good, "config": {"name": "x", "layers": [bad]}})
-    for bad in (None, [], {"kind": "Sequential"}, {**good, "weights": [np.zeros((5, 5))]}, {**good, "kind": "os"}):
+    for bad in (
+        None,
+        [],
+        {"kind": "Sequential"},
+        {**good, "weights": [np.zeros((5, 5))]},
+        {**good, "kind": "os"},
+    ):
         with pytest.raises(WireError):
             networks.rebuild(bad)

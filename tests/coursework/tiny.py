@@ -1,4 +1,4 @@
-"""A tiny assignment without networks, so that the grader can be tried with many submissions in little time."""
+"""A tiny assignment without networks, so that the grader can be tried with many submissions quickly."""
 
 from __future__ import annotations
 
@@ -48,7 +48,12 @@ def master() -> list[dict[str, Any]]:
             **check,
         ),
         cell("answer-total", RIGHT["answer-total"], solution=True),
-        cell("check-total", "assert total([1, 2, 3]) == 6, f'the sum, not {total([1, 2, 3])}'", points=1, **check),
+        cell(
+            "check-total",
+            "assert total([1, 2, 3]) == 6, f'the sum, not {total([1, 2, 3])}'",
+            points=1,
+            **check,
+        ),
         cell(
             "hidden-total",
             "# Hidden check (2 points): nothing, and much.\n### BEGIN HIDDEN TESTS\n"
@@ -57,18 +62,29 @@ def master() -> list[dict[str, Any]]:
             points=2,
             **check,
         ),
-        cell("text-words", "=== BEGIN SOLUTION\nguide\n=== END SOLUTION", "markdown", solution=True, grade=True, points=3),
+        cell(
+            "text-words",
+            "=== BEGIN SOLUTION\nguide\n=== END SOLUTION",
+            "markdown",
+            solution=True,
+            grade=True,
+            points=3,
+        ),
     ]
 
 
 def write_master(folder: Path) -> Path:
     """Write the instructor's notebook, and return the folder that ``DAE_ASSIGNMENTS_DIR`` names."""
     (folder / NAME).mkdir(parents=True)
-    (folder / NAME / f"{NAME}.ipynb").write_text(json.dumps({"cells": master(), "metadata": {}}), encoding="utf-8")
+    (folder / NAME / f"{NAME}.ipynb").write_text(
+        json.dumps({"cells": master(), "metadata": {}}), encoding="utf-8"
+    )
     return folder
 
 
-def notebook(answers: dict[str, str], own: list[str] = (), first: list[str] = (), text: str = "") -> dict[str, Any]:
+def notebook(
+    answers: dict[str, str], own: list[str] = (), first: list[str] = (), text: str = ""
+) -> dict[str, Any]:
     """Return a notebook as it is handed in.
 
     Args:
@@ -94,7 +110,11 @@ def hand_in(folder: Path, student: str, content: Any) -> Path:
 
 def settings(assignments: Path) -> dict[str, str]:
     """Return the environment in which the grader uses the tiny assignment."""
-    named = {"DAE_ASSIGNMENTS_DIR": str(assignments), "DAE_BOOK_PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)}
+    named = {
+        "DAE_ASSIGNMENTS_DIR": str(assignments),
+        "DAE_BOOK_PYTHON": sys.executable,
+        "PYTHONPATH": str(PROJECT),
+    }
     return {**os.environ, **named}
 
 

@@ -1,8 +1,9 @@
 """Starts the process of a submission where it can do no harm, by bubblewrap.
 
-Inside there are the programs and libraries of the system, the book's environment and library, and the data sets, all
-read-only; an empty home, `/tmp` and `/dev/shm` in memory, each of bounded size; no network, no other process, no
-socket of this machine, nobody's files. When the program that started it ends, however it ends, all of it is gone.
+Inside there are the programs and libraries of the system, the book's environment and library, and the data
+sets, all read-only; an empty home, `/tmp` and `/dev/shm` in memory, each of bounded size; no network, no
+other process, no socket of this machine, nobody's files. When the program that started it ends, however it
+ends, all of it is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -177,9 +177,9 @@ def why_not() -> str:
     if done.returncode == 0 and done.stdout == "confined\n":
         return ""
     return (
-        f"bubblewrap cannot confine a program here (it says: {done.stderr.strip()[-300:]}). It needs version 0.8 and "
-        "user name spaces: on Ubuntu 24.04 install apparmor-profiles and allow bwrap, in a container allow user name "
-        "spaces, or grade in a virtual machine."
+        f"bubblewrap cannot confine a program here (it says: {done.stderr.strip()[-300:]}). It needs version "
+        "0.8 and user name spaces: on Ubuntu 24.04 allow them to bwrap with a profile of AppArmor, in a "
+        "container by its options, or grade in a virtual machine."
     )
 
 

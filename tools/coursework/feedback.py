@@ -1,4 +1,4 @@
-"""Writes a page of feedback. Nothing that a student wrote is markup there: all of it is text, or a picture in PNG."""
+"""Writes a page of feedback. What a student wrote is never markup there: it is text, or a picture in PNG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ LARGEST_PAGE_MB = 8
 _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; padding: .3rem; }
-table { border-collapse: collapse; } td, th { border: 1px solid #999; padding: .2rem .5rem; text-align: left; }
+table { border-collapse: collapse; }
+td, th { border: 1px solid #999; padding: .2rem .5rem; text-align: left; }
 .source { background: #f4f4f4; } .bad { color: #8c1d18; } .good { color: #1b5e20; } img { max-width: 100%; }
 .warning { border: 2px solid #8c1d18; padding: .5rem; } .text { border-left: 3px solid #999; }
 """

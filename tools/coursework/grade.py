@@ -1,9 +1,9 @@
 """Grades a folder of submissions: ``python -m tools.coursework.grade FOLDER``.
 
-The folder holds one folder a student with the notebooks as they were handed in, ``STUDENT/01_garments.ipynb`` or
-``STUDENT/01_garments/01_garments.ipynb``. Each is graded by a process of its own, two at a time, and written down as
-soon as it is done: the same command goes on where it was stopped, and grades again only what has changed. Afterwards
-`_build/grading` holds ``gradebook.csv`` and ``feedback/STUDENT/ASSIGNMENT.html``.
+The folder holds one folder a student with the notebooks as they were handed in, ``STUDENT/01_garments.ipynb``
+or ``STUDENT/01_garments/01_garments.ipynb``. Each is graded by a process of its own, two at a time, and
+written down as soon as it is done: the same command goes on where it was stopped, and grades again only what
+has changed. Afterwards `_build/grading` holds ``gradebook.csv`` and ``feedback/STUDENT/ASSIGNMENT.html``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class Job:
         if self.shared:
             remarks.append("the file has another name (a hard link): is it somebody else's?")
         held = {check["check"] for check in found["checks"] if not check["why"]}
-        by_heart = [name[6:] for name in held if name.startswith("check-") and f"hidden-{name[6:]}" not in held]
+        by_heart = [
+            name[6:] for name in held if name.startswith("check-") and f"hidden-{name[6:]}" not in held
+        ]
         if len(by_heart) >= 3:
             remarks.append(f"only the visible checks hold: is it an answer? {' '.join(sorted(by_heart))}")
         row |= {
@@ -124,7 +126,8 @@ class Job:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        assert process.stdin and process.stdout
+        assert process.stdin is not None
+        assert process.stdout is not None
         late = threading.Timer(most, process.kill)
         late.start()
         found: dict[str, Any] = {"checks": [], "cells": []}
@@ -185,7 +188,7 @@ def grade_folder(
     if not submissions:
         raise ValueError(f"No notebook of an assignment found in the folders of {folder}.")
     for path in left_out(folder, submissions):
-        print(f"Not graded, since no assignment has this name and place: {ascii(str(path))}", file=sys.stderr)
+        print(f"Not graded, since no assignment has this name and place: {str(path)!a}", file=sys.stderr)
     book = Gradebook(results.resolve())
     options = {
         "limits": dataclasses.asdict(limits or Limits()),
@@ -219,7 +222,7 @@ def grade_folder(
             rows[submission.key] = row
             book.write_table([rows[s.key] for s in submissions if s.key in rows])
             print(
-                f"{ascii(row['student']):<26} {row['assignment']:<20} {row['points']:>5} of {row.get('of', '')}",
+                f"{row['student']!a:<26} {row['assignment']:<20} {row['points']:>5} of {row.get('of', '')}",
                 flush=True,
             )
 

@@ -1,12 +1,12 @@
 """Grades one submission: ``python -m tools.coursework.grade_one``, started by `grade`.
 
-A job comes in as one line of JSON; each outcome goes out as one line of JSON as soon as it is known, so that nothing
-is lost when this process is ended. It ends by itself when whoever started it is gone.
+A job comes in as one line of JSON; each outcome goes out as one line of JSON as soon as it is known, so that
+nothing is lost when this process is ended. It ends by itself when whoever started it is gone.
 
-The checks of the instructor's notebook run here. A name that an answer should define stands for a function that asks
-the student's process, which knows neither the checks nor what they expect. First the notebook runs once from top to
-bottom, for its outputs: nothing hidden has been sent in by then. Then it runs again, and after each answer come its
-checks; of what the student's process shows meanwhile, nothing is kept.
+The checks of the instructor's notebook run here. A name that an answer should define stands for a function
+that asks the student's process, which knows neither the checks nor what they expect. First the notebook runs
+once from top to bottom, for its outputs: nothing hidden has been sent in by then. Then it runs again, and
+after each answer come its checks; of what the student's process shows meanwhile, nothing is kept.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def _at_most(seconds: float) -> Iterator[None]:
 def run_check(source: str, namespace: dict[str, Any], seconds: float = 90) -> str:
     """Run a check and return why it failed, "" when it passed.
 
-    Of errors other than the check's own not even the kind is told: their texts are the student's, who may know by
-    now what hidden checks send in.
+    Of errors other than the check's own not even the kind is told: their texts are the student's, who may
+    know by now what hidden checks send in.
     """
     try:
         with (
@@ -78,7 +78,7 @@ def run_check(source: str, namespace: dict[str, Any], seconds: float = 90) -> st
 
 
 def _close_to_nothing_is_not_close() -> None:
-    """Make numpy say that an empty array is close to an empty one only; it says so of any that it can stretch."""
+    """Make numpy say of an empty array that it is close to empty ones only, and not to all it can stretch."""
     close = np.allclose
 
     def allclose(one: Any, other: Any, *rest: Any, **named: Any) -> bool:
@@ -112,7 +112,7 @@ class Grader:
         self.told: dict[str, str] = {}
 
     def cells(self) -> Iterator[tuple[str, str]]:
-        """Yield what the student's process runs, in order: the name and source of each cell, "" for added ones."""
+        """Yield what the student's process runs, in order: name and source of each cell, "" if added."""
         before = self.own.get("", [])
         for cell in self.master:
             name, source = mark_of(cell).get("grade_id", ""), source_of_cell(cell)
@@ -190,7 +190,7 @@ def grade(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _end_with_the_other() -> None:
-    """Wait until nobody is left who could want an answer, and end: the student's process then ends as well."""
+    """Wait until nobody is left who could want an answer, and end: so does the student's process."""
     while os.read(0, 2**16):
         pass
     os._exit(1)

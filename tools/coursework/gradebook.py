@@ -26,7 +26,7 @@ def write_safely(path: Path, text: str) -> None:
 
 
 def harmless(value: Any) -> Any:
-    """Return a text that no spreadsheet takes for a formula, nor Markdown for anything but text; others unchanged."""
+    """Return a text that no spreadsheet takes for a formula; what is no text stays as it is."""
     if not isinstance(value, str):
         return value
     text = "".join(letter if letter.isprintable() else " " for letter in value)
@@ -50,7 +50,7 @@ class Gradebook:
         self.rows.mkdir(parents=True, exist_ok=True)
 
     def find(self, key: str, state: str | None = None) -> dict[str, Any] | None:
-        """Return the row of a submission that was graded before, in the same state if one is named, or None."""
+        """Return the row of a submission that was graded before, in the same state if one is named."""
         with contextlib.suppress(OSError, ValueError):
             row = json.loads((self.rows / f"{key}.json").read_text(encoding="utf-8"))
             if isinstance(row, dict) and state in (None, row.get("state")):

@@ -1,7 +1,7 @@
 """Keras networks as plain data, so that a network can be looked at where it was not made.
 
-A description has the kind of model, its configuration, and its weights as arrays. Keras would import whatever a
-configuration names; here only Keras's own layers with nothing of a user's inside are made again.
+A description has the kind of model, its configuration, and its weights as arrays. Keras would import whatever
+a configuration names; here only Keras's own layers with nothing of a user's inside are made again.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from typing import Any
 from tools.coursework.wire import WireError
 
 _LAYERS = """Activation ActivityRegularization Add AlphaDropout Average AveragePooling1D AveragePooling2D
-    BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Cropping1D Cropping2D
-    Dense DepthwiseConv2D Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
+    BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Cropping1D
+    Cropping2D Dense DepthwiseConv2D Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
     GlobalAveragePooling2D GlobalMaxPooling1D GlobalMaxPooling2D GroupNormalization Identity InputLayer
-    LayerNormalization LeakyReLU Maximum MaxPooling1D MaxPooling2D Minimum Multiply Normalization Permute PReLU ReLU
-    RepeatVector Rescaling Reshape SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D Subtract
+    LayerNormalization LeakyReLU Maximum MaxPooling1D MaxPooling2D Minimum Multiply Normalization Permute
+    PReLU ReLU RepeatVector Rescaling Reshape SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D
+    Subtract
     UnitNormalization UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D"""
-_INITIALIZERS = """Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones
+_INITIALIZERS = """Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform
+Ones
     Orthogonal RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros"""
 _ALLOWED = {
     **dict.fromkeys(_INITIALIZERS.split(), "keras.initializers"),
-    **dict.fromkeys("L1 L2 L1L2".split(), "keras.regularizers"),
-    **dict.fromkeys("MaxNorm MinMaxNorm NonNeg UnitNorm".split(), "keras.constraints"),
+    **dict.fromkeys(["L1", "L2", "L1L2"], "keras.regularizers"),
+    **dict.fromkeys(["MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"], "keras.constraints"),
     **dict.fromkeys(_LAYERS.split(), "keras.layers"),
-    **dict.fromkeys("DTypePolicy Sequential".split(), "keras"),
+    **dict.fromkeys(["DTypePolicy", "Sequential"], "keras"),
     "Functional": "keras.src.models.functional",
     "__keras_tensor__": None,
 }

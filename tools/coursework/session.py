@@ -26,7 +26,8 @@ class StoppedError(RuntimeError):
 class Session:
     """Runs the cells of one submission and calls its functions.
 
-    When the process ends, or has to be ended, a new one runs the cells that had run, without the one that ended it.
+    When the process ends, or has to be ended, a new one runs the cells that had run, without the one that
+    ended it.
 
     Args:
         limits: what it may use.

@@ -1,7 +1,8 @@
 """Finds what was handed in, reads it whatever it is, and takes the answers out of it.
 
-A submission is a file that a stranger wrote: it may be a link, a pipe, huge, broken, or made for another release. It
-is read through the folder that it lies in, without following a link anywhere, and nothing of it is run here.
+A submission is a file that a stranger wrote: it may be a link, a pipe, huge, broken, or made for another
+release. It is read through the folder that it lies in, without following a link anywhere, and nothing of it
+is run here.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def read_bytes(folder: Path, parts: tuple[str, ...]) -> tuple[bytes, bool]:
     """Return the content of a file below a folder, and whether the file has another name somewhere.
 
     Raises:
-        UnreadableError: it, or a folder on the way, is a link or something else than it should be; or it is too large.
+        UnreadableError: it, or a folder on the way, is a link or something else than it should be; or it is
+            too large.
     """
     inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -172,8 +174,8 @@ def release_of(cells: list[dict[str, Any]]) -> str:
 def answers_of(content: bytes, master: list[dict[str, Any]], any_release: bool = False) -> Answers:
     """Return the answers in a notebook that was handed in.
 
-    An answer is found by the name of its cell; of two with one name the first counts. Everything else (checks,
-    set-up, prose, outputs) is left where it is: the grader has its own.
+    An answer is found by the name of its cell; of two with one name the first counts. Everything else
+    (checks, set-up, prose, outputs) is left where it is: the grader has its own.
 
     Args:
         content: of the file.

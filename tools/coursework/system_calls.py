@@ -1,7 +1,8 @@
 """A filter of system calls for what runs confined: no further name spaces, no memory that nobody counts.
 
-bubblewrap takes such a filter but writes none, and libseccomp's Python module is not on PyPI: so it is written here,
-as the few instructions that it is. Denied calls fail with "operation not permitted", as they do for an old kernel.
+bubblewrap takes such a filter but writes none, and libseccomp's Python module is not on PyPI: so it is
+written here, as the few instructions that it is. Denied calls fail with "operation not permitted", as they do
+for an old kernel.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ _ARCHITECTURES = {
     "x86_64": (
         0xC000003E,
         {"clone": 56, "clone3": 435, "mmap": 9},
-        # Memory that lies in no process and in no file system: memfd, System V, secret and user-fault memory.
-        [319, 447, 323, 29, 30, 68, 64]
-        # Name spaces and mounts: unshare, setns, mount, umount, pivot_root, the newer calls for mounting, handles.
-        + [272, 308, 165, 166, 155, 428, 429, 430, 432, 442, 303, 304]
-        # Other processes and the kernel: ptrace, reading and writing their memory, bpf, perf, io_uring, keys.
-        + [101, 310, 311, 321, 298, 425, 426, 427, 248, 249, 250, 135],
+        [
+            # Memory that lies in no process and in no file system: memfd, System V, secret, user-fault.
+            *(319, 447, 323, 29, 30, 68, 64),
+            # Name spaces and mounts: unshare, setns, mount, umount, pivot_root, newer calls, handles.
+            *(272, 308, 165, 166, 155, 428, 429, 430, 432, 442, 303, 304),
+            # Other processes and the kernel: ptrace, reading memory, bpf, perf, io_uring, keys, personality.
+            *(101, 310, 311, 321, 298, 425, 426, 427, 248, 249, 250, 135),
+        ],
     ),
     "aarch64": (
         0xC00000B7,
         {"clone": 220, "clone3": 435, "mmap": 222},
-        [279, 447, 282, 194, 196, 186, 190]
-        + [97, 268, 40, 39, 41, 428, 429, 430, 432, 442, 264, 265]
-        + [117, 270, 271, 280, 241, 425, 426, 427, 217, 218, 219, 92],
+        [
+            *(279, 447, 282, 194, 196, 186, 190),
+            *(97, 268, 40, 39, 41, 428, 429, 430, 432, 442, 264, 265),
+            *(117, 270, 271, 280, 241, 425, 426, 427, 217, 218, 219, 92),
+        ],
     ),
 }
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06

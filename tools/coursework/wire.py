@@ -1,9 +1,10 @@
 """What the two processes of grading say to each other: plain data with bounds, and nothing that could be run.
 
-A message is a few lengths, a tree in JSON, and the bytes of its arrays. Only these arrive: None, booleans, numbers,
-texts, lists, tuples, sets, dictionaries, arrays of numbers, networks as a description with weights (see `networks`),
-and functions, which stay where they are and are called from afar. Whatever else is sent, or is too large, or makes
-no sense, raises a `WireError`. (pickle and its relatives run what they read; JSON alone knows no arrays.)
+A message is a few lengths, a tree in JSON, and the bytes of its arrays. Only these arrive: None, booleans,
+numbers, texts, lists, tuples, sets, dictionaries, arrays of numbers, networks as a description with weights
+(see `networks`), and functions, which stay where they are and are called from afar. Whatever else is sent, or
+is too large, or makes no sense, raises a `WireError`. (pickle and its relatives run what they read; JSON
+alone knows no arrays.)
 """
 
 from __future__ import annotations

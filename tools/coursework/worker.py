@@ -1,8 +1,8 @@
 """Runs a student's cells and calls a student's functions. It is started by `confinement`, inside.
 
-Nothing of the checks is here: cells and arguments come in, outputs and answers go out, over the socket whose number
-is the first argument. The second is a JSON object with the limits. Whatever the student's code does in this process,
-it can only change what is sent, and what is sent is only ever compared.
+Nothing of the checks is here: cells and arguments come in, outputs and answers go out, over the socket whose
+number is the first argument. The second is a JSON object with the limits. Whatever the student's code does in
+this process, it can only change what is sent, and what is sent is only ever compared.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def main(arguments: list[str]) -> None:
 
     served = {"%run": notebook.run, "%ready": os.getuid}
     # The student's prints during a check go nowhere.
-    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     peer = Peer(connection, describe, rebuild, lambda name: served.get(name) or notebook.function(name))
     peer.limited = lambda seconds: stopped_after(seconds, lambda: peer.busy)
     peer.serve()
