@@ -20,12 +20,12 @@ def source(cell):
 
 
 def test_there_is_an_assignment_for_each_chapter():
-    assert [name[:2] for name in assignments()] == [f"{number:02d}" for number in range(1, 8)]
+    assert [name[:2] for name in assignments()] == [f"{number:02d}" for number in range(8)]
     assert sorted(WRONG) == assignments()
 
 
 def test_an_assignment_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="'08_none': there are 01_"):
+    with pytest.raises(ValueError, match="'08_none': there are 00_"):
         source_of("08_none")
 
 
