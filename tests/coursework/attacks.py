@@ -186,6 +186,12 @@ POINTS: dict[str, dict[str, Any]] = {
             "peer._serve = lambda *a: peer._send(('result', 0.0, {0: numpy.zeros((4, 3)), 'x': 1, -1: 2}, None))"
         ]
     },
+    "calls without end": {
+        "first": [
+            _PEER + "def flood(kind, target, arguments, seconds):\n    while True:\n"
+            "        peer._send(('call', 0, ((), {}), 1.0))\n        peer._receive()\npeer._serve = flood"
+        ]
+    },
     "answers from a thread": {
         "first": [
             _PEER + "import threading\ndef flood():\n    while True:\n"
@@ -226,6 +232,7 @@ HARM: dict[str, dict[str, Any]] = {
                 "the environment of a parent",
                 "assert b'DAE_' in open(f'/proc/{os.getppid()}/environ', 'rb').read()",
             ),
+            _tried("the environment of the first", "assert b'DAE_A' in open('/proc/1/environ', 'rb').read()"),
             _tried("memory of a parent", "open(f'/proc/{os.getppid()}/mem', 'rb+').seek(0)"),
         ]
     },

@@ -1,7 +1,7 @@
-"""Right answers in other styles than the instructor's: loops, the library, other layers, other kinds of numbers.
+"""Right answers in other styles than the instructor's: loops, the library, other layers, other numbers.
 
-By assignment, three notebooks each; a task that is not named is answered as the instructor does. What they return is
-right, so they must get every point.
+By assignment, one to three notebooks each; a task that is not named is answered as the instructor does. What
+they return is right, so they must get every point.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def train_autoencoder(x, seed):
             "threshold": """
 def threshold_for(scores_of_normal, false_alarm_rate):
     n = len(scores_of_normal)
-    rank = -int(-(n + 1) * (1 - false_alarm_rate) // 1 + 0) if False else int(np.ceil((n + 1) * (1 - false_alarm_rate) - 1e-9))
+    rank = int(np.ceil((n + 1) * (1 - false_alarm_rate) - 1e-9))
     if rank > n:
         raise ValueError(f"{n} scores are too few")
     return np.partition(np.array(scores_of_normal, dtype="float64"), rank - 1)[rank - 1]
@@ -136,7 +136,8 @@ def hold_out_blocks(n_samples, length, every):
             "threshold": """
 def threshold_for(scores_of_normal, false_alarm_rate):
     try:
-        return np.sort(scores_of_normal)[int(np.ceil((1 - false_alarm_rate) * (np.size(scores_of_normal) + 1) - 1e-9)) - 1]
+        n = np.size(scores_of_normal)
+        return np.sort(scores_of_normal)[int(np.ceil((1 - false_alarm_rate) * (n + 1) - 1e-9)) - 1]
     except IndexError:
         raise ValueError("too few") from None
 """,
@@ -345,7 +346,8 @@ def split_by_patient(patients, test_patients):
 def count_outcomes(labels, alarms):
     from collections import Counter
     c = Counter((bool(l > 0), bool(a)) for l, a in zip(labels, alarms))
-    return {"found": c[True, True], "missed": c[True, False], "false alarms": c[False, True], "quiet": c[False, False]}
+    names = {"found": (True, True), "missed": (True, False), "false alarms": (False, True)}
+    return {name: c[key] for name, key in names.items()} | {"quiet": c[False, False]}
 """,
         },
     ],

@@ -81,11 +81,7 @@ def graded(assignments, tmp_path_factory):
         "temporary": [
             name for name in set(os.listdir("/tmp")) - temporary if name.startswith(("dae-", "fill"))
         ],
-        "running": [
-            p
-            for p in psutil.process_iter(["cmdline"])
-            if "coursework.worker" in " ".join(p.info["cmdline"] or [])
-        ],
+        "running": of_workers(),
     }
     print(done.stdout[-3000:], done.stderr[-3000:])
     return tiny.rows_of(results), pages, came, left
@@ -235,9 +231,10 @@ HONEST = {
     "subprocess": {"first": ["import subprocess\nsubprocess.run(['ls'])\nimport multiprocessing"]},
     "own style": {
         "answers": {
-            "answer-double": "double = lambda x: [2 * v for v in x] if np.ndim(x) == 1 else (x + x).tolist()",
+            "answer-double": "double = lambda x: [2 * v for v in x] if np.ndim(x) < 2 else (x + x).tolist()",
             "answer-total": "import functools\n@functools.cache\ndef zero():\n    return 0\n\n"
-            "class Sum:\n    def __call__(self, values):\n        return sum(values, zero())\n\ntotal = Sum()",
+            "class Sum:\n    def __call__(self, values):\n        return sum(values, zero())\n\n"
+            "total = Sum()",
         }
     },
     "asks": {"own": ["input('name? ')"]},
@@ -321,11 +318,8 @@ def test_without_confinement_it_is_said_everywhere(assignments, tmp_path, class_
 
 
 def of_workers():
-    return [
-        p
-        for p in psutil.process_iter(["cmdline"])
-        if "coursework.worker" in " ".join(p.info["cmdline"] or [])
-    ]
+    """Return what runs of these tests: by their limit of memory, since others may be grading too."""
+    return [p for p in psutil.process_iter(["cmdline"]) if tiny.WORKER in " ".join(p.info["cmdline"] or [])]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

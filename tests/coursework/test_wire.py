@@ -92,6 +92,52 @@ def test_functions_stay_where_they_are_and_are_called(ends):
     assert caller.call("adder", (5,))[0](7) == 12
 
 
+def test_a_function_may_be_called_only_while_its_call_lasts():
+    here, there = socket.socketpair()
+    other, kept = Peer(there), []
+
+    def serve():
+        _, _, (positional, _), _ = other._receive()
+        kept.append(positional[0])
+        other._send(("result", None, {}, None))
+        other._receive()
+        with contextlib.suppress(WireError, ValueError):
+            kept.append(kept[0](1))
+        other._send(("result", None, {}, None))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    caller = Peer(here, forgets=True)
+    caller.call("take", (lambda x: 10 * x,))
+    caller.call("use", ())
+    thread.join(10)
+    here.close()
+    there.close()
+
+    assert len(kept) == 1
+
+
+def test_a_flood_of_calls_ends():
+    here, there = socket.socketpair()
+    other = Peer(there)
+
+    def flood():
+        with contextlib.suppress(GoneError, OSError, WireError, ValueError):
+            while True:
+                other._send(("call", "x", ((), {}), 1.0))
+                other._receive()
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    caller = Peer(here)
+    caller.grace = 0.2
+    with pytest.raises(GoneError, match="could not be stopped"):
+        caller.call("x", (), seconds=0.1)
+    here.close()
+    thread.join(10)
+    there.close()
+
+
 def test_changed_arrays_are_told(ends):
     caller, functions = ends
 

@@ -70,7 +70,7 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
     """Return bubblewrap's part of the command."""
     prefix, base = (_output_of("import sys; print(sys.prefix); print(sys.base_prefix)")).split("\n")[:2]
     size = str(limits.disk_mb * 2**20)
-    command = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session", "--clearenv"]
+    command = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session", "--as-pid-1"]
     command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += ["--hostname", "grading"]
     if os.geteuid() == 0:
@@ -80,6 +80,9 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
             command += ["--cap-add", needed]
     else:
         command += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY)]
+    own_folder = ["--perms", "0777", "--size", size, "--tmpfs"]
+    # Before what is shown, which may lie below one of them.
+    command += [*own_folder, "/tmp", *_parents(f"{HOME}/x"), *own_folder, HOME]
     shown = ["/usr", prefix, base]
     for folder in ("/bin", "/sbin", "/lib", "/lib64"):
         if os.path.islink(folder):
@@ -90,7 +93,7 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
         command += [*_parents(path), "--ro-bind", path, path]
     for path in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime"):
         command += ["--ro-bind-try", path, path]
-    command += [*_parents(f"{_COURSE}/tools/coursework/wire.py"), *_parents(f"{HOME}/x")]
+    command += [*_parents(f"{_COURSE}/tools/coursework/wire.py")]
     command += ["--ro-bind", str(PROJECT / "dae_utils"), f"{_COURSE}/dae_utils"]
     for tool in _TOOLS:
         path = f"tools/coursework/{tool}.py"
@@ -98,11 +101,8 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
     command += ["--ro-bind-try", _data_folder(), "/data", "--proc", "/proc", "--tmpfs", "/dev"]
     for device in ("null", "random", "urandom"):
         command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-    for folder in ("/dev/shm", "/tmp", HOME):
-        command += ["--perms", "0777", "--size", size, "--tmpfs", folder]
+    command += [*own_folder, "/dev/shm"]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
-    for name, value in environment(HOME, "/data", _COURSE).items():
-        command += ["--setenv", name, value]
     return [*command, *(["--seccomp", str(filter_fd)] if filter_fd is not None else []), "--"]
 
 
@@ -120,7 +120,7 @@ def _inside() -> list[str]:
     """Return the command that gives up what root still has, inside; nothing for others, who have nothing."""
     if os.geteuid() != 0:
         return []
-    ids = [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
+    ids = [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=KILL"]
     return ["setpriv", *ids, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
 
 
@@ -166,6 +166,7 @@ def why_not() -> str:
             done = subprocess.run(
                 [*_command(Limits(), filter_fd), *_inside(), *program],
                 pass_fds=[filter_fd] if filter_fd is not None else [],
+                env=environment(HOME, "/data", _COURSE),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -213,11 +214,9 @@ class Process:
         with theirs, _filter() as filter_fd:
             handed = [theirs.fileno()]
             if confined:
-                command, settings_of, folder = (
-                    [*_command(limits, filter_fd), *_inside(), *program],
-                    None,
-                    None,
-                )
+                command = [*_command(limits, filter_fd), *_inside(), *program]
+                # bubblewrap hands its own settings on, so it gets none of the teacher's.
+                settings_of, folder = environment(HOME, "/data", _COURSE), None
                 handed += [filter_fd] if filter_fd is not None else []
             else:
                 folder = self._folder.name

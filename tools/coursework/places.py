@@ -25,8 +25,10 @@ class Limits:
     """What one submission may use.
 
     Attributes:
-        cell_seconds: time of one cell or one check; it is then stopped, and the next ones still run.
-        total_seconds: time of the whole submission; what has not run by then counts as not answered.
+        cell_seconds: computing of one cell or one call; it is then stopped, and the next ones still run. By
+            the clock it may take three times as long, since other programs may compute as well.
+        total_seconds: of the whole submission by the clock, twice (once for the outputs, once for the
+            points); what has not run by then counts as not answered.
         memory_mb: memory of all its processes together, in MiB.
         processes: how many processes it may have at once.
         output_kb: how much one cell may print, in KiB; the rest is dropped.
@@ -34,8 +36,8 @@ class Limits:
         files: how many files it may keep.
     """
 
-    cell_seconds: float = _limit(90, "seconds of one cell or check")
-    total_seconds: float = _limit(300, "seconds of the whole submission")
+    cell_seconds: float = _limit(60, "seconds of computing of one cell or call")
+    total_seconds: float = _limit(600, "seconds of the whole submission, twice")
     memory_mb: int = _limit(4096, "memory of all its processes, in MiB")
     processes: int = _limit(64, "processes at once")
     output_kb: int = _limit(64, "what one cell may print, in KiB")

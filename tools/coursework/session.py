@@ -106,7 +106,7 @@ class Session:
                 raise NotRunError("earlier cells ended the program too often")
             self._starts += 1
             self._process = Process(self.limits, self.confined)
-            peer = Peer(self._process.connection, networks.describe, networks.rebuild)
+            peer = Peer(self._process.connection, networks.describe, networks.rebuild, forgets=True)
             try:
                 peer.call("%ready", (), seconds=_START_SECONDS)
                 for source in self._ran:

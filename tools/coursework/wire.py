@@ -187,10 +187,13 @@ class Peer:
         rebuild: see `Unpacker`.
         lookup: returns what the other side may call by name; None: it may call by number alone.
         limited: a context that stops what runs in it after some seconds; None: nothing is stopped.
+        forgets: whether the other side may call a function only during the call that it was sent with.
     """
 
     busy = False
-    # Beyond its seconds a call has these to stop by itself.
+    # A call may compute for its seconds, and take so many times as long by the clock, since others compute
+    # as well; beyond that it has some more to stop by itself.
+    patience = 3
     grace = 5.0
 
     def __init__(
@@ -200,9 +203,10 @@ class Peer:
         rebuild: Callable[[Any], Any] | None = None,
         lookup: Callable[[str], Any] | None = None,
         limited: Callable[[float], contextlib.AbstractContextManager[None]] | None = None,
+        forgets: bool = False,
     ) -> None:
         self.connection, self.describe, self.rebuild = connection, describe, rebuild
-        self.lookup, self.limited = lookup, limited
+        self.lookup, self.limited, self.forgets = lookup, limited, forgets
         self.functions: list[Any] = []
         self.seconds = 3600.0
         self._deadline = math.inf
@@ -225,9 +229,12 @@ class Peer:
         self.busy = False
 
     def _wait(self, write: bool = False) -> None:
-        left = None if self._deadline == math.inf else max(self._deadline - time.monotonic(), 0)
+        left = None if self._deadline == math.inf else self._deadline - time.monotonic()
         sockets = [self.connection]
-        if not any(select.select([] if write else sockets, sockets if write else [], [], left)):
+        # Also when something has come: a flood of calls must not go on for ever.
+        if (left is not None and left <= 0) or not any(
+            select.select([] if write else sockets, sockets if write else [], [], left)
+        ):
             raise GoneError("it took too long and could not be stopped")
 
     def _bytes(self, count: int) -> bytes:
@@ -277,7 +284,7 @@ class Peer:
             target: its name or number.
             arguments: for the function, by place.
             named: for the function, by name.
-            seconds: it is stopped after these (default: those that were last set as `seconds`).
+            seconds: it is stopped after so much computing (default: those that were last set as `seconds`).
 
         Returns what it returned, and the arrays among the arguments that it changed, by place or name.
 
@@ -287,7 +294,8 @@ class Peer:
             Exception: what the function raised, where it is one of Python's own errors; else `RefusedError`.
         """
         before, seconds = self._deadline, self.seconds if seconds is None else seconds
-        self._deadline = min(before, time.monotonic() + seconds + self.grace)
+        known = len(self.functions)
+        self._deadline = min(before, time.monotonic() + self.patience * seconds + self.grace)
         try:
             self._send(("call", target, (arguments, named or {}), float(seconds)))
             while True:
@@ -299,6 +307,8 @@ class Peer:
                 self._serve(kind, first, second, limit)
         finally:
             self._deadline = before
+            if self.forgets:
+                del self.functions[known:]
 
     def serve(self) -> None:
         """Do as the other side asks until it is gone."""

@@ -39,18 +39,22 @@ def set_limits(limits: dict[str, int]) -> None:
 
 @contextlib.contextmanager
 def stopped_after(seconds: float, busy: Callable[[], bool]) -> Iterator[None]:
-    """Raise a TimeoutError in what runs too long, each second anew, but not amid a message."""
+    """Raise a TimeoutError in what computes or takes too long, each second anew; never amid a message."""
 
     def stop(*_: Any) -> None:
         if not busy():
             raise TimeoutError(f"stopped after {seconds:.0f} seconds")
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01), 1)
+    timers = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: Peer.patience * seconds}
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, stop)
+    for timer, after in timers.items():
+        signal.setitimer(timer, max(after, 0.01), 1)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in timers:
+            signal.setitimer(timer, 0)
 
 
 class Notebook:
