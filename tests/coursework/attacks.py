@@ -213,7 +213,7 @@ POINTS: dict[str, dict[str, Any]] = {
 HARM: dict[str, dict[str, Any]] = {
     "reads the disk": {
         "first": [
-            "import os\nfor root in ('/', '/root', '/home', '/course', '/tmp', '/work'):\n"
+            "import os\nfor root in ('/',):\n"
             "    for folder, _, names in os.walk(root):\n"
             "        if folder.startswith(('/proc', '/usr', '/data')) or 'site-packages' in folder: continue\n"
             "        for name in names:\n"
@@ -251,7 +251,7 @@ HARM: dict[str, dict[str, Any]] = {
                 "{project}/written",
                 "{outside}/written",
                 "/course/tools/coursework/wire.py",
-                "/root/written",
+                "{home}/written",
             )
         ]
     },

@@ -269,7 +269,7 @@ def test_harmless_habits_cost_nothing(honest, name):
     assert float(honest[name]["points"]) == tiny.POINTS, honest[name]
 
 
-def test_another_release_is_refused_with_a_sentence(assignments, tmp_path, class_of):
+def test_answers_to_last_year_are_refused_with_a_sentence(assignments, tmp_path, class_of):
     old = tiny.notebook(tiny.RIGHT)
     old["metadata"]["coursework"]["release"] = "000000000000"
     folder = class_of(ann=old, bob={**old, "metadata": {}})
