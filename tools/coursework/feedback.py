@@ -37,8 +37,8 @@ def is_picture(content: Any) -> bool:
 
 
 def _cut(text: Any, most: int) -> str:
-    text = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in str(text))
-    return text if len(text) <= most else f"{text[:most]}\n(the rest was dropped)"
+    kept = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in str(text)[:most])
+    return kept if len(str(text)) <= most else f"{kept}\n(the rest was dropped)"
 
 
 def page(student: str, row: dict[str, Any], found: dict[str, Any]) -> str:

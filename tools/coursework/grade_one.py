@@ -29,6 +29,8 @@ from tools.coursework.places import Limits, source_of
 from tools.coursework.session import NotRunError, Session, StoppedError
 from tools.coursework.submissions import mark_of, source_of_cell
 
+# Of all cells together.
+_MOST_SHOWN = 16 * 2**20
 _ELSEWHERE = "it held in your notebook, but not when it was run apart from it"
 
 
@@ -77,6 +79,8 @@ def run_check(source: str, namespace: dict[str, Any], seconds: float = 90) -> st
         return str(error) or "the check failed"
     except (NotRunError, StoppedError) as error:
         return f"not finished: {error}"
+    except TimeoutError:
+        return "not finished: a call of your code took too long"
     except Exception:
         return "your code raised an error, or its answer is of another kind than was asked for"
     return ""
@@ -130,7 +134,7 @@ class Grader:
 
     def show(self) -> list[dict[str, Any]]:
         """Run the notebook once and return the student's cells with what they show."""
-        shown, stopped = [], ""
+        shown, stopped, size = [], "", 0
         for name, source in self.cells():
             outputs: list[Any] = []
             error = stopped
@@ -140,6 +144,9 @@ class Grader:
                 except NotRunError as gone:
                     error = stopped = f"not run: {gone}"
             self.told[name] = error
+            size += len(source) + sum(len(content) for _, content in outputs)
+            if size > _MOST_SHOWN:
+                source, outputs = source[:1000], []
             if name.startswith("answer-") or not name or (name == "set-up" and error):
                 shown.append({"name": name, "source": source, "outputs": outputs, "error": error})
         return shown

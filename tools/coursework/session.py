@@ -13,6 +13,8 @@ from tools.coursework.wire import GoneError, Peer, WireError
 
 MOST_STARTS = 4
 _START_SECONDS = 90
+# Of one cell: some pictures, or much text.
+_MOST_SHOWN = 4 * 2**20
 
 
 class NotRunError(RuntimeError):
@@ -134,12 +136,13 @@ class Session:
 
 
 def _outputs(answer: Any) -> tuple[list[Any], str]:
-    """Return what a cell is said to have shown, without whatever makes no sense."""
+    """Return what a cell is said to have shown, within bounds and without whatever makes no sense."""
     if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], list)):
         return [], "what the cell showed makes no sense"
-    kept = [
-        part
-        for part in answer[0][:64]
-        if isinstance(part, tuple) and len(part) == 2 and all(isinstance(word, str) for word in part)
-    ]
+    kept, left = [], _MOST_SHOWN
+    for part in answer[0][:64]:
+        if isinstance(part, tuple) and len(part) == 2 and all(isinstance(word, str) for word in part):
+            left -= len(part[1])
+            if left >= 0:
+                kept.append(part)
     return kept, answer[1][:4000] if isinstance(answer[1], str) else ""
