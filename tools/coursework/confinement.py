@@ -28,6 +28,8 @@ from tools.coursework.system_calls import system_call_filter
 HOME = "/home/student"
 _COURSE = "/course"
 _NOBODY = 65534
+# From here on there are no users; names of processes are at most 22 bits long.
+_FIRST_USER = 0x70000000
 _TOOLS = ("__init__", "networks", "wire", "worker")
 _MORE = "more than {most} {what} were in use"
 
@@ -116,11 +118,11 @@ def _parents(path: str) -> list[str]:
     ]
 
 
-def _inside() -> list[str]:
+def _inside(user: int = _NOBODY) -> list[str]:
     """Return the command that gives up what root still has, inside; nothing for others, who have nothing."""
     if os.geteuid() != 0:
         return []
-    ids = [f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=KILL"]
+    ids = [f"--reuid={user}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=KILL"]
     return ["setpriv", *ids, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
 
 
@@ -206,15 +208,15 @@ class Process:
             "data": (limits.memory_mb + 2048) * 2**20,
         }
         if confined:
-            # In a name space of users it is counted there; for nobody it is counted over all submissions.
-            resources["nproc"] = 16 * limits.processes
+            # Threads count as well. They are counted by user, so each submission is a user of its own.
+            resources["nproc"] = 4 * limits.processes
         settings = json.dumps({"output_kb": limits.output_kb, "resources": resources})
         program = [str(BOOK_PYTHON), "-m", "tools.coursework.worker", str(theirs.fileno()), settings]
         self._folder = None if confined else tempfile.TemporaryDirectory(prefix="dae-")
         with theirs, _filter() as filter_fd:
             handed = [theirs.fileno()]
             if confined:
-                command = [*_command(limits, filter_fd), *_inside(), *program]
+                command = [*_command(limits, filter_fd), *_inside(_FIRST_USER + os.getpid()), *program]
                 # bubblewrap hands its own settings on, so it gets none of the teacher's.
                 settings_of, folder = environment(HOME, "/data", _COURSE), None
                 handed += [filter_fd] if filter_fd is not None else []
