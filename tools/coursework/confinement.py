@@ -287,8 +287,10 @@ def _kilobytes(process: psutil.Process) -> int:
 
 
 def _files(pid: int) -> int:
-    """Return how many files a confined process keeps in its folders."""
+    """Return how many files a confined process keeps in its folders; 0 while it is not inside yet."""
     count = 0
+    if not os.path.isdir(f"/proc/{pid}/root{_COURSE}"):
+        return 0
     for folder in ("/tmp", HOME, "/dev/shm"):
         with contextlib.suppress(OSError):
             state = os.statvfs(f"/proc/{pid}/root{folder}")

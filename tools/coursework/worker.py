@@ -30,8 +30,6 @@ def set_limits(limits: dict[str, int]) -> None:
     """Bound what this process and those that it starts may use; none of it can be raised again."""
     import resource
 
-    # So that whoever watches it gets its turn.
-    os.nice(5)
     for name, most in limits.items():
         kind = getattr(resource, f"RLIMIT_{name.upper()}", None)
         if kind is not None:
