@@ -66,10 +66,12 @@ class Session:
         except NotRunError:
             raise
         except Exception as error:
-            self._ran.append(source)
             return [], f"{type(error).__name__}: {error}"
-        self._ran.append(source)
-        return _outputs(answer)
+        outputs, error_text = _outputs(answer)
+        if "TimeoutError" not in error_text:
+            # What took too long once is not run again in another process.
+            self._ran.append(source)
+        return outputs, error_text
 
     def function(self, name: str) -> Callable[..., Any]:
         """Return what calls the student's function of a name; arrays that it changes are changed here too."""
@@ -112,14 +114,27 @@ class Session:
             try:
                 peer.call("%ready", (), seconds=_START_SECONDS)
                 for source in self._ran:
-                    peer.call("%run", (source,), seconds=self._seconds())
+                    self._again(peer, source)
             except GoneError as error:
                 self._lost(error)
                 raise NotRunError("the program could not be started again") from error
+            except BaseException as error:
+                self._lost(error)
+                raise
             self._peer = peer
         return self._peer
 
-    def _lost(self, error: Exception) -> str:
+    def _again(self, peer: Peer, source: str) -> None:
+        """Run a cell that has run before, whatever it says this time."""
+        seconds = self._seconds()
+        try:
+            peer.call("%run", (source,), seconds=seconds)
+        except (GoneError, StoppedError):
+            raise
+        except Exception:
+            return
+
+    def _lost(self, error: BaseException) -> str:
         why = str(error)
         if self._process:
             why = self._process.ended_because or why
