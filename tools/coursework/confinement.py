@@ -72,7 +72,7 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
     """Return bubblewrap's part of the command."""
     prefix, base = (_output_of("import sys; print(sys.prefix); print(sys.base_prefix)")).split("\n")[:2]
     size = str(limits.disk_mb * 2**20)
-    command = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session", "--as-pid-1"]
+    command = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session"]
     command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += ["--hostname", "grading"]
     if os.geteuid() == 0:
@@ -81,7 +81,9 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
         for needed in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             command += ["--cap-add", needed]
     else:
-        command += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY)]
+        # bubblewrap's own first process would be of the same user, and could be read. (For root it has to stay:
+        # who changes its user is no longer ended with its parent, but with the first process of its name space.)
+        command += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY), "--as-pid-1"]
     own_folder = ["--perms", "0777", "--size", size, "--tmpfs"]
     # Before what is shown, which may lie below one of them.
     command += [*own_folder, "/tmp", *_parents(f"{HOME}/x"), *own_folder, HOME]
@@ -122,7 +124,7 @@ def _inside(user: int = _NOBODY) -> list[str]:
     """Return the command that gives up what root still has, inside; nothing for others, who have nothing."""
     if os.geteuid() != 0:
         return []
-    ids = [f"--reuid={user}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=KILL"]
+    ids = [f"--reuid={user}", f"--regid={_NOBODY}", "--clear-groups"]
     return ["setpriv", *ids, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
 
 
