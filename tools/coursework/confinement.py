@@ -81,8 +81,8 @@ def _command(limits: Limits, filter_fd: int | None) -> list[str]:
         for needed in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
             command += ["--cap-add", needed]
     else:
-        # bubblewrap's own first process would be of the same user, and could be read. (For root it has to stay:
-        # who changes its user is no longer ended with its parent, but with the first process of its name space.)
+        # bubblewrap's own first process would be of the same user, and could be read. For root it has to
+        # stay: whoever changes its user is not ended with its parent, but with that first process.
         command += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY), "--as-pid-1"]
     own_folder = ["--perms", "0777", "--size", size, "--tmpfs"]
     # Before what is shown, which may lie below one of them.
