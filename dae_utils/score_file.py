@@ -44,7 +44,7 @@ def add_score_command(commands: argparse._SubParsersAction[argparse.ArgumentPars
         type=float,
         default=10,
         metavar="N",
-        help="how many false alarms an hour to accept, as on the patients of the training: 2, 5, 10 or 20",
+        help="how many false alarms an hour to accept: 2, 5, 10 or 20 (10); a hope, not a promise",
     )
     parser.add_argument(
         "--first-minutes", type=float, default=5, metavar="N", help="how long to learn the heart (5)"

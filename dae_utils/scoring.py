@@ -7,35 +7,29 @@ pixels are refused. New code imports the detectors from `dae_utils.detection`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 
 from dae_utils import detection
 from dae_utils.detection import binary_cross_entropy, cross_entropy_floor
 from dae_utils.detection import errors as _errors
 from dae_utils.detection.thresholds import scores_needed
 from dae_utils.networks import inner as _inner
-from dae_utils.networks.inner import Network, encoder_activations
+from dae_utils.networks.inner import Network
 from dae_utils.validation import Samples, check_count, check_fraction, check_samples
 
 __all__ = [
     "CalibratedSum",
     "ConformalThreshold",
-    "LatentMahalanobis",
-    "LatentNeighbours",
     "NeighbourDetector",
     "PCADetector",
-    "PathwayScore",
     "ReconstructionDetector",
-    "SklearnDetector",
     "binary_cross_entropy",
     "cross_entropy_floor",
-    "encoder_activations",
     "predict_in_batches",
     "reconstruction_error",
 ]
@@ -104,39 +98,6 @@ class ReconstructionDetector(_FirstEdition, detection.ReconstructionDetector):
         self.kind = kind
 
 
-class LatentMahalanobis(_FirstEdition, detection.LatentMahalanobis):
-    """`dae_utils.detection.LatentMahalanobis` with the first edition's signature."""
-
-    def __init__(self, encoder: Network) -> None:
-        self.encoder = encoder
-
-
-class LatentNeighbours(_FirstEdition, detection.LatentNeighbours):
-    """`dae_utils.detection.LatentNeighbours` with the first edition's signature."""
-
-    def __init__(self, encoder: Network, n_neighbours: int = 5) -> None:
-        self.encoder = encoder
-        self.n_neighbours = n_neighbours
-
-
-class PathwayScore(_FirstEdition, detection.PathwayScore):
-    """`dae_utils.detection.PathwayScore` with the first edition's signature."""
-
-    def __init__(
-        self,
-        autoencoder: Network,
-        kind: str = "sap",
-        start_layer: int = 0,
-        activations: Callable[[NDArray[Any]], Sequence[ArrayLike]] | None = None,
-        relative_cutoff: float = 1e-5,
-    ) -> None:
-        self.autoencoder = autoencoder
-        self.kind = kind
-        self.start_layer = start_layer
-        self.activations = activations
-        self.relative_cutoff = relative_cutoff
-
-
 class PCADetector(_FirstEdition, detection.PCADetector):
     """`dae_utils.detection.PCADetector` with the first edition's signature and default."""
 
@@ -149,13 +110,6 @@ class NeighbourDetector(_FirstEdition, detection.NeighbourDetector):
 
     def __init__(self, n_neighbours: int = 5) -> None:
         self.n_neighbours = n_neighbours
-
-
-class SklearnDetector(_FirstEdition, detection.SklearnDetector):
-    """`dae_utils.detection.SklearnDetector` with the first edition's signature."""
-
-    def __init__(self, estimator: BaseEstimator) -> None:
-        self.estimator = estimator
 
 
 class CalibratedSum(_FirstEdition, detection.CalibratedSum):

@@ -303,6 +303,26 @@ def draw_strip(data: LiveFile) -> Any:
     return figure
 
 
+def draw_alarm(data: LiveFile) -> Any:
+    """Draw false alarms an hour and V episodes missed of new patients, at the threshold chosen before."""
+    step = int(np.abs(data.arrays["thresholds"] - data.numbers["threshold"]).argmin())
+    new = data.arrays["is_new"] == 1
+    rates = (data.arrays["false_alarms"][step] / data.arrays["hours"])[new]
+    episodes = data.arrays["episodes"][new]
+    missed = episodes - data.arrays["found"][step][new]
+    order = np.argsort(rates)
+    figure, axes = _subplots(1, 2, (5.4, 4.4), sharey=True)
+    names = [str(number) for number in data.arrays["records"][new][order]]
+    left, right = axes[0]
+    left.barh(names, rates[order].clip(max=40), color=_colours()["red"])
+    left.axvline(data.numbers["promise"], color="black", linewidth=1)
+    left.set(xlabel="false alarms an hour", ylabel="record")
+    right.barh(names, 100 * (missed / np.maximum(episodes, 1))[order], color=_colours()["blue"])
+    right.set(xlim=(0, 100), xlabel="V episodes missed (%)")
+    left.tick_params(axis="y", labelsize=8)
+    return figure
+
+
 DEMOS = {
     "00_plane": Demo(
         "plane",
@@ -358,6 +378,13 @@ DEMOS = {
         "Damage a garment",
         draw_clothes,
         "A garment three times: intact, with a square cut out, and as the network repaired it.",
+    ),
+    "06_alarm": Demo(
+        "alarm",
+        "Move the threshold of an alarm",
+        draw_alarm,
+        "A row for each patient with two bars: false alarms an hour, with a line at ten, and the share of "
+        "the episodes of ventricular beats that are missed. A few patients have most of either.",
     ),
     "06_strip": Demo(
         "strip",

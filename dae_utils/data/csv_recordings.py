@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dae_utils.data.ecg import unit_named
+from dae_utils.data.ecg import RecordingError, unit_named, whole_rate
 from dae_utils.data.storage import one_line
 
-__all__ = ["Column", "RecordingError", "read_columns", "whole_rate"]
+__all__ = ["Column", "read_columns"]
 
 _SEPARATORS = (";", "\t", ",")
 _SPACES = r"\s+"
@@ -53,11 +53,6 @@ _COUNTS = {
     "",
 }
 _RATES = (100, 5000)  # samples a second that a detector can use
-_MOST_ROUNDING = 1e-3  # how far a rate may be from a whole number, as a share, for a clock that is not exact
-
-
-class RecordingError(ValueError):
-    """A recording that can't be used as it is; one line that says why and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,21 +143,6 @@ def _table_of(
                 "its rows have more fields than its first line; if numbers have a decimal comma, separate "
                 "them with semicolons"
             ) from error
-
-
-def whole_rate(rate: float, whose: str) -> int:
-    """Return a rate as a whole number of samples a second.
-
-    Raises:
-        RecordingError: it is further from one than the inaccuracy of a clock.
-    """
-    whole = round(rate)
-    if whole < 1 or abs(rate - whole) > _MOST_ROUNDING * whole:
-        raise RecordingError(
-            f"{whose} has {rate:g} samples a second, which is no whole number; resample it to one first "
-            "(scipy.signal.resample_poly)."
-        )
-    return whole
 
 
 def _separator_of(lines: list[str]) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "MILLIVOLTS",
     "Annotations",
     "Record",
+    "RecordingError",
     "Span",
     "flutter_spans",
     "note_simulated",
@@ -25,6 +26,7 @@ __all__ = [
     "rhythm_spans",
     "simulated_hearts_were_used",
     "unit_named",
+    "whole_rate",
 ]
 
 CLASS_NAMES = ("N", "S", "V", "F", "Q")
@@ -45,7 +47,13 @@ _SPELLINGS = {
     "V": ("v", "volt", "volts"),
 }
 
+_MOST_ROUNDING = 1e-3  # how far a rate may be from a whole number, as a share, for a clock that is not exact
+
 _simulated_hearts_were_used = False
+
+
+class RecordingError(ValueError):
+    """A recording that can't be used as it is; one line that says why and what to do."""
 
 
 def note_simulated() -> None:
@@ -66,6 +74,21 @@ def unit_named(text: str) -> str | None:
     """Return "mV", "uV" or "V" for the unit that a file spells so, or None for one that is no voltage."""
     spelt = text.strip().casefold()
     return next((unit for unit, spellings in _SPELLINGS.items() if spelt in spellings), None)
+
+
+def whole_rate(rate: float, whose: str) -> int:
+    """Return a rate as a whole number of samples a second.
+
+    Raises:
+        RecordingError: it is further from one than the inaccuracy of a clock.
+    """
+    whole = round(rate)
+    if whole < 1 or abs(rate - whole) > _MOST_ROUNDING * whole:
+        raise RecordingError(
+            f"{whose} has {rate:g} samples a second, which is no whole number; resample it to one first "
+            "(scipy.signal.resample_poly)."
+        )
+    return whole
 
 
 def plain_lead(name: str) -> str:

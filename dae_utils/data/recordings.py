@@ -14,8 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dae_utils.data.csv_recordings import RecordingError, read_columns, whole_rate
-from dae_utils.data.ecg import MILLIVOLTS, Annotations, Record, plain_lead, unit_named
+from dae_utils.data.ecg import (
+    MILLIVOLTS,
+    Annotations,
+    Record,
+    RecordingError,
+    plain_lead,
+    unit_named,
+    whole_rate,
+)
 from dae_utils.data.edf import read_edf
 from dae_utils.data.records import read_files
 from dae_utils.data.storage import SourceError, one_line
@@ -140,6 +147,8 @@ def read_recording(
 def _from_text(
     path: Path, sampling_rate: float | None, units: str | None, leads: Sequence[str] | None
 ) -> Record:
+    from dae_utils.data.csv_recordings import read_columns  # here, since pandas takes its time
+
     columns, rate = read_columns(path)
     if rate is None and sampling_rate is None:
         raise RecordingError(f"{path.name} does not say how many samples a second it has; give the rate.")

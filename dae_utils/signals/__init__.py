@@ -24,12 +24,12 @@ The modules, in the order in which a sample passes through them:
     from samples to beats.
 `stream`
     from beats to scores and alarms.
-`irregular`, `own_shape`, `ventricular`
+`irregular`, `own_shape`, `ventricular`, `learnt_differences`
     an alarm for ventricular beats that measures by the patient's own and knows irregular rhythm.
 `matching`, `alarms`
     how good the R peaks and the alarms of a record are.
-`heart_detector`, `own_heart`, `scored`, `shipped`, `judging`
-    a trained detector for recordings of one's own, and how good its alarms are.
+`heart_detector`, `scored`, `shipped`, `judging`
+    the same alarm, trained, for recordings of one's own, and how good its alarms are.
 
 The stream knows neither the chapters nor any network: a score is a function that it is given. Nothing here is
 a medical device, nor fit to be part of one.

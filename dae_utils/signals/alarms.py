@@ -203,6 +203,11 @@ class AlarmCounter:
         self._silenced_events = int((heard == 0).sum())
         self._seconds = _seconds(found_at, is_good, watched, spans)
 
+    @property
+    def classes(self) -> NDArray[np.str_]:
+        """The class of the mark that each found beat is paired with, "" where there is none; (beats,)."""
+        return self._class_of
+
     def _event_at(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the number of the last episode that had begun, -1 for none."""
         return np.searchsorted(self._events[:, 0], times, side="right") - 1

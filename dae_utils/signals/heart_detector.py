@@ -1,15 +1,16 @@
-"""A trained detector of abnormal heartbeats for recordings of your own: load it by name, give it a `Record`.
+"""A trained alarm for ventricular beats in recordings of your own: load it by name, give it a `Record`.
 
-`HeartDetector` knows what it was trained for, brings a recording there or refuses it, learns the heart from
-the first minutes (see `own_heart`), and scores what follows. The shipped ones hold weights and thresholds and
-no heartbeats; `tools/ship_detector.py` makes them. It is not a medical device, nor fit to be part of one.
+`HeartDetector` knows what it was trained for, brings a recording there or refuses it, and has it watched by a
+`VentricularAlarm`, which learns the heart from the first minutes and follows it. The shipped ones hold
+weights and thresholds and no heartbeats; `tools/ship_detector.py` makes them. It is not a medical device, nor
+fit to be part of one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,10 +22,10 @@ from dae_utils.data.ecg import Record, plain_lead
 from dae_utils.data.recordings import RecordingError, refuse_implausible
 from dae_utils.profiles import show_progress
 from dae_utils.signals.finder import continued_spans
-from dae_utils.signals.own_heart import OwnHeart, OwnHeartSettings
+from dae_utils.signals.learnt_differences import LearntDifferences
 from dae_utils.signals.quality import QualitySpan
 from dae_utils.signals.scored import ScoredRecording
-from dae_utils.signals.stream import Beat, BeatStream, Score
+from dae_utils.signals.ventricular import AlarmRule, Error, ScoredBeat, VentricularAlarm
 
 __all__ = ["HeartDetector", "TrainedFor"]
 
@@ -33,9 +34,9 @@ LEAST_BEATS = 30
 _LOWEST_RATE = 100  # samples a second: below, the band from 0.5 to 40 Hz is not there
 _HIGHEST_RATE = 5000
 _PIECE_SECONDS = 60
-# How many times as restless a heart may be as the most restless one of the training. Record 104 of MIT-BIH
-# has four times; noise and a rate that is wrong by a factor of eight have forty and more.
-_MOST_TIMES = 10
+# How many times as restless a heart may be as the most restless one of the training. Record 104 of MIT-BIH is
+# just as restless as that one; noise alone is nine times and more.
+_MOST_TIMES = 3
 _PLAUSIBLE_RR = (0.25, 2.4)  # seconds, the median: 240 to 25 beats a minute
 
 
@@ -63,21 +64,23 @@ class TrainedFor:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HeartDetector:
-    """Scores the beats of a recording by how strange they are for the heart that it comes from.
+    """Scores the beats of a recording by how ventricular they are for the heart that it comes from.
 
     Args:
         name: by which it is loaded.
         trained_for: rate, leads, windows and units.
-        settings: the network, and in which units errors and timing are measured.
-        thresholds: by how many false alarms an hour they made on the patients of DS1.
-        largest_error: the `OwnHeart.usual_error` of the patient of DS1 whose beats differed most from each
-            other.
+        learnt: says how strange a difference from the heart's own template is.
+        rule: how the score is made of shape, timing and rhythm; its threshold is not used.
+        thresholds: by how many false alarms an hour are accepted.
+        largest_error: the `VentricularAlarm.first_error` of the patient of DS1 whose beats differed most from
+            each other.
         made: how it was made and how well it did, for the reader.
     """
 
     name: str
     trained_for: TrainedFor
-    settings: OwnHeartSettings
+    learnt: LearntDifferences
+    rule: AlarmRule
     thresholds: Mapping[float, float]
     largest_error: float = math.inf
     made: Mapping[str, Any] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class HeartDetector:
         return f"HeartDetector({self.name}, trained for {self.trained_for})"
 
     def threshold(self, false_alarms_per_hour: float) -> float:
-        """Return the threshold that made so many false alarms an hour on the patients of DS1.
+        """Return the threshold for so many false alarms an hour; the patients of DS1 had half as many.
 
         Raises:
             ValueError: a number for which there is none.
@@ -96,30 +99,10 @@ class HeartDetector:
             raise ValueError(f"false_alarms_per_hour must be one of {known}, not {false_alarms_per_hour}.")
         return self.thresholds[false_alarms_per_hour]
 
-    def learn(self, windows: NDArray[np.float32], rhythm: NDArray[np.float64]) -> OwnHeart:
-        """Return the score of one heart, learnt from its first good beats, as `BeatStream` wants it.
-
-        Args:
-            windows: (n, length, leads) float32, millivolts.
-            rhythm: (n, 3), seconds, as in `Beats.rhythm`.
-
-        Raises:
-            RecordingError: the beats differ from each other far more than those of any patient of DS1, as
-                they do in noise and in a signal at a wrong rate.
-        """
-        heart = OwnHeart(windows, rhythm, self.settings)
-        if heart.usual_error > _MOST_TIMES * self.largest_error:
-            raise RecordingError(
-                f"the beats of the first minutes differ {heart.usual_error / self.largest_error:.1f} times "
-                "as much from each other as those of the most restless patient of the training; is it an "
-                "electrocardiogram, is its rate right, and is the lead good?"
-            )
-        return heart
-
     def stream(
         self, *, false_alarms_per_hour: float = 10, first_seconds: float = FIRST_SECONDS
-    ) -> BeatStream:
-        """Return a stream for samples as they arrive: at the rate and with the leads that it was trained for.
+    ) -> VentricularAlarm:
+        """Return an alarm for samples as they arrive: at the rate and with the leads that it was trained for.
 
         Args:
             false_alarms_per_hour: see `threshold`.
@@ -128,16 +111,15 @@ class HeartDetector:
         Raises:
             ValueError: see `threshold`.
         """
-        return self._stream(self.learn, false_alarms_per_hour, first_seconds)
+        rule = replace(self.rule, threshold=self.threshold(false_alarms_per_hour))
+        return self.alarm(self.learnt.errors, rule, first_seconds)
 
-    def _stream(
-        self, calibrate: Callable[..., Score], false_alarms_per_hour: float, first_seconds: float
-    ) -> BeatStream:
+    def alarm(self, error: Error, rule: AlarmRule, first_seconds: float = FIRST_SECONDS) -> VentricularAlarm:
+        """Return an alarm for what it was trained for, with another error and rule."""
         wanted = self.trained_for
-        return BeatStream(
-            calibrate=calibrate,
-            with_rhythm=True,
-            threshold=self.threshold(false_alarms_per_hour),
+        return VentricularAlarm(
+            error,
+            rule=rule,
             calibration_seconds=first_seconds,
             least_beats=LEAST_BEATS,
             sampling_rate=wanted.sampling_rate,
@@ -178,25 +160,19 @@ class HeartDetector:
             )
         if not 0 < first_seconds < math.inf:
             raise RecordingError(f"first_seconds must be seconds above 0, not {first_seconds}.")
-        learnt: list[OwnHeart] = []
-
-        def learn(windows: NDArray[np.float32], rhythm: NDArray[np.float64]) -> Score:
-            learnt.append(self.learn(windows, rhythm))
-            return learnt[0]
-
-        stream = self._stream(learn, false_alarms_per_hour, first_seconds)
+        alarm = self.stream(false_alarms_per_hour=false_alarms_per_hour, first_seconds=first_seconds)
         columns, notes = self.choose_leads(record, leads)
         signals = self._resampled(record.in_millivolts(), columns)
-        beats, spans = _run(stream, signals, record.name)
+        beats, spans = self._run(alarm, signals, record.name)
         _refuse_unscored(record, beats, first_seconds)
-        # The stream counts samples at its own rate.
+        # The alarm counts samples at its own rate.
         beats = [beat._replace(sample=round(beat.time * record.sampling_rate)) for beat in beats]
         scored_from = next(number for number, beat in enumerate(beats) if not math.isnan(beat.score))
         learnt_seconds = max(first_seconds, beats[scored_from].time)
         n_bad = sum(beat.quality != "good" for beat in beats)
         if n_bad > len(beats) / 2:
             notes.append(f"{n_bad} of {len(beats)} beats lie in bad signal, where no alarm is raised")
-        if learnt[0].usual_error > self.largest_error:
+        if alarm.first_error > self.largest_error:
             notes.append(
                 "the beats of the first minutes differ more from each other than those of any patient of the "
                 "training, as in noise, an irregular rhythm or at a wrong rate; expect to miss abnormal beats"
@@ -211,7 +187,7 @@ class HeartDetector:
             seconds=record.seconds,
             learnt_seconds=learnt_seconds,
             n_learnt=sum(beat.quality == "good" for beat in beats[:scored_from]),
-            threshold=stream.threshold,
+            threshold=alarm.rule.threshold,
         )
 
     def choose_leads(self, record: Record, leads: Sequence[str] | None = None) -> tuple[list[int], list[str]]:
@@ -287,23 +263,33 @@ class HeartDetector:
             resampled.append(lead)
         return np.column_stack(resampled)
 
+    def _run(
+        self, alarm: VentricularAlarm, signals: NDArray[np.floating[Any]], name: str
+    ) -> tuple[list[ScoredBeat], list[QualitySpan]]:
+        """Return the beats and the verdicts on the signal, minute by minute, with a progress bar."""
+        size = _PIECE_SECONDS * alarm.finder.sampling_rate
+        beats: list[ScoredBeat] = []
+        spans: list[QualitySpan] = []
+        starts = range(0, len(signals), size)
+        for start in tqdm(starts, desc=name, unit="min", leave=False, disable=not show_progress()):
+            beats += alarm.push(signals[start : start + size])
+            spans = continued_spans(spans, alarm.finder.recent_quality)
+            self._refuse_restless(alarm.first_error)
+        beats += alarm.finish()
+        self._refuse_restless(alarm.first_error)
+        return beats, continued_spans(spans, alarm.finder.recent_quality)
 
-def _run(
-    stream: BeatStream, signals: NDArray[np.floating[Any]], name: str
-) -> tuple[list[Beat], list[QualitySpan]]:
-    """Return the beats and the verdicts on the signal, minute by minute, with a progress bar."""
-    size = _PIECE_SECONDS * stream.finder.sampling_rate
-    beats: list[Beat] = []
-    spans: list[QualitySpan] = []
-    starts = range(0, len(signals), size)
-    for start in tqdm(starts, desc=name, unit="min", leave=False, disable=not show_progress()):
-        beats += stream.push(signals[start : start + size])
-        spans = continued_spans(spans, stream.finder.recent_quality)
-    beats += stream.finish()
-    return beats, continued_spans(spans, stream.finder.recent_quality)
+    def _refuse_restless(self, first_error: float) -> None:
+        """Raise `RecordingError` where beats differ from each other as in noise, or at a wrong rate."""
+        if first_error > _MOST_TIMES * self.largest_error:
+            raise RecordingError(
+                f"the beats of the first minutes differ {first_error / self.largest_error:.1f} times as much "
+                "from each other as those of the most restless patient of the training; is it an "
+                "electrocardiogram, is its rate right, and is the lead good?"
+            )
 
 
-def _refuse_unscored(record: Record, beats: Sequence[Beat], first_seconds: float) -> None:
+def _refuse_unscored(record: Record, beats: Sequence[ScoredBeat], first_seconds: float) -> None:
     """Raise `RecordingError` where there is no scored beat, or a heart as no rate of samples can be right."""
     if not beats:
         raise RecordingError(

@@ -103,6 +103,11 @@ class OwnShape:
         """The newest template, shape (samples at 180 a second, leads), millivolts."""
         return np.asarray(self._templates[-1])
 
+    @property
+    def templates(self) -> tuple[NDArray[np.float64], ...]:
+        """The first template and, once `learn` has made it, the second; shapes as that of `template`."""
+        return self._templates
+
     def _cut(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         return windows[:, self._rows].astype(np.float64)
 

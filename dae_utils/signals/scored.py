@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dae_utils.signals.alarms import alarm_episodes
 from dae_utils.signals.quality import QualitySpan
-from dae_utils.signals.stream import Beat
+from dae_utils.signals.ventricular import ScoredBeat
 
 __all__ = ["ScoredRecording"]
 
@@ -39,7 +39,7 @@ class ScoredRecording:
     detector: str
     lead_names: tuple[str, ...]
     notes: tuple[str, ...]
-    beats: Sequence[Beat]
+    beats: Sequence[ScoredBeat]
     spans: Sequence[QualitySpan]
     seconds: float
     learnt_seconds: float
@@ -63,7 +63,7 @@ class ScoredRecording:
         """First and last beat of each alarm, seconds, (n, 2); beats less than 5 s apart are one alarm."""
         return alarm_episodes([beat.time for beat in self.beats if beat.alarm])
 
-    def beats_of_alarms(self) -> list[list[Beat]]:
+    def beats_of_alarms(self) -> list[list[ScoredBeat]]:
         """Return the beats with an alarm, one list for each of `alarms`."""
         beats = [beat for beat in self.beats if beat.alarm]
         firsts = np.searchsorted([beat.time for beat in beats], self.alarms[:, 0]).tolist()
@@ -87,21 +87,15 @@ class ScoredRecording:
         return replace(self, beats=beats, threshold=threshold)
 
     def table(self) -> pd.DataFrame:
-        """Return one row a beat: `time`, `score`, `alarm`, `quality`, `rr_before` and `rr_after`.
+        """Return one row a beat: `time`, `score`, `alarm` and `quality`, then what the score is made of.
 
-        Times are in seconds. `score` is empty in the first minutes, an RR interval where it is unknown; an
-        alarm is 1, none is 0.
+        These are `shape`, `timing` and `irregularity`, see `ScoredBeat`, and `rr_before` and `rr_after`.
+        Times are in seconds. `score` and `shape` are empty in the first minutes, the others where they are
+        unknown; an alarm is 1, none is 0.
         """
-        return pd.DataFrame(
-            {
-                "time": np.array([beat.time for beat in self.beats], np.float64).round(4),
-                "score": np.array([beat.score for beat in self.beats], np.float64).round(4),
-                "alarm": np.array([beat.alarm for beat in self.beats], np.int64),
-                "quality": [beat.quality for beat in self.beats],
-                "rr_before": np.array([beat.rr_before for beat in self.beats], np.float64).round(4),
-                "rr_after": np.array([beat.rr_after for beat in self.beats], np.float64).round(4),
-            }
-        )
+        columns = ("time", "score", "alarm", "quality", "shape", "timing", "irregularity")
+        beats = pd.DataFrame(self.beats, columns=ScoredBeat._fields)
+        return beats[[*columns, "rr_before", "rr_after"]].round(4).astype({"alarm": np.int64})
 
     def summary(self) -> str:
         """Return one line: beats, alarms an hour, silenced time, and what the first minutes were used for."""

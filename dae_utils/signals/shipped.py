@@ -19,12 +19,13 @@ import numpy as np
 
 from dae_utils.data.storage import SourceError, atomic_write, one_line, show_path
 from dae_utils.signals.heart_detector import HeartDetector, TrainedFor
-from dae_utils.signals.own_heart import DenseNetwork, OwnHeartSettings
+from dae_utils.signals.learnt_differences import DenseNetwork, LearntDifferences
+from dae_utils.signals.ventricular import AlarmRule
 
 __all__ = ["SHIPPED_FOLDER", "load_detector", "save_detector", "shipped_detectors"]
 
 SHIPPED_FOLDER = Path(__file__).parent / "trained_detectors"
-_FORMAT = 1
+_FORMAT = 2
 
 
 def shipped_detectors() -> tuple[str, ...]:
@@ -56,16 +57,14 @@ def load_detector(name: str | os.PathLike[str]) -> HeartDetector:
             raise ValueError("the SHA-256 of its weights is not the one in its note")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             layers = range(len(note["activations"]))
-            kernels = [archive[f"kernel_{layer}"].astype(np.float32) for layer in layers]
-            biases = [archive[f"bias_{layer}"].astype(np.float32) for layer in layers]
+            kernels = [archive[f"kernel_{layer}"].astype(np.float64) for layer in layers]
+            biases = [archive[f"bias_{layer}"].astype(np.float64) for layer in layers]
         wanted = note["trained_for"]
-        early, pause = note["timing_units"]
         return HeartDetector(
             name=note["name"],
             trained_for=TrainedFor(**{**wanted, "lead_names": tuple(map(tuple, wanted["lead_names"]))}),
-            settings=OwnHeartSettings(
-                DenseNetwork(kernels, biases, note["activations"]), note["unit"], (early, pause)
-            ),
+            learnt=LearntDifferences(DenseNetwork(kernels, biases, note["activations"]), note["unit"]),
+            rule=AlarmRule(**note["rule"]),
             thresholds={float(number): level for number, level in note["thresholds"].items()},
             largest_error=note["largest_error"],
             made=note["made"],
@@ -86,7 +85,7 @@ def save_detector(detector: HeartDetector, folder: str | os.PathLike[str]) -> Pa
     """
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    network = detector.settings.network
+    network = detector.learnt.network
     arrays = {f"kernel_{layer}": array for layer, array in enumerate(network.kernels)}
     arrays |= {f"bias_{layer}": array for layer, array in enumerate(network.biases)}
     halved = {key: array.astype(np.float16) for key, array in arrays.items()}
@@ -100,8 +99,9 @@ def save_detector(detector: HeartDetector, folder: str | os.PathLike[str]) -> Pa
         "format": _FORMAT,
         "name": detector.name,
         "trained_for": {**vars(wanted), "lead_names": [list(names) for names in wanted.lead_names]},
-        "unit": detector.settings.unit,
-        "timing_units": list(detector.settings.timing_units),
+        "unit": detector.learnt.unit,
+        # The thresholds are below.
+        "rule": {key: value for key, value in vars(detector.rule).items() if key != "threshold"},
         "activations": list(network.activations),
         "largest_error": detector.largest_error,
         "thresholds": {f"{number:g}": level for number, level in detector.thresholds.items()},

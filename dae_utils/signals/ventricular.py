@@ -30,6 +30,8 @@ _N_TEMPLATE_BEATS = 64  # of which the newest template is the median
 _LEAST_TEMPLATE_BEATS = 16
 _N_ERRORS = 128  # of which the median is the usual error
 _TIMELY = 1.0  # units of timing: what comes earlier, or before a longer pause, teaches nothing
+_N_OWN_INTERVALS = 100  # of which the median is the patient's own pace
+_FASTER = 0.8  # shares of the own pace: a beat of another shape that comes sooner teaches nothing
 _LEAST_ERROR = 1e-3
 
 
@@ -84,6 +86,10 @@ class ScoredBeat(NamedTuple):
     """One of `QUALITIES`."""
     reported: float
     """When all this was known."""
+    rr_before: float
+    """Seconds since the previous R peak; nan if unknown."""
+    rr_after: float
+    """Seconds to the next R peak; nan if unknown when the beat was reported."""
 
 
 def difference_size(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,15 +107,23 @@ class VentricularAlarm:
     32 beats, counted from the end of the calibration, the newer template and the usual error are renewed, so
     that what comes out does not depend on the pieces in which samples come.
 
+    What follows the patient could learn a ventricular tachycardia as the new usual shape, since after some
+    beats of it the usual interval is its own. So a beat that does not have the patient's own shape teaches
+    nothing while the heart is faster than its own pace, which is known from beats of the own shape only. A
+    ventricular rhythm that is about as slow as the patient's own is learnt all the same.
+
     Args:
         error: a function from differences, shape (n, 116) for two leads, in heights of the template, to n
             errors of at least 0. By default their size, which is an alarm by the template alone.
         rule: how the score is made, and the threshold.
         adapts: whether template and usual error follow the patient, or stay those of the first minutes.
-        own_limit: beats whose `shape` is below it are taken for the patient's own when the rhythm is judged.
+        guarded: whether beats of another shape teach nothing while the heart is faster than its own pace.
+        own_limit: beats whose `shape` is below it are taken for the patient's own, when the rhythm is judged
+            and for that guard.
         calibration_seconds: how long; it goes on until there are `least_beats` good beats.
         least_beats: how many good beats a calibration needs.
-        **settings: those of `BeatFinder`, whose sampling rate must be a multiple of 180.
+        **settings: those of `BeatFinder`, whose sampling rate must be a multiple of 180; a `HeartDetector`
+            scores recordings at other rates.
         leads: columns of the signals.
     """
 
@@ -119,6 +133,7 @@ class VentricularAlarm:
         *,
         rule: AlarmRule | None = None,
         adapts: bool = True,
+        guarded: bool = True,
         own_limit: float = 1.0,
         calibration_seconds: float = 300.0,
         least_beats: int = 30,
@@ -129,6 +144,7 @@ class VentricularAlarm:
         self.finder = BeatFinder(leads=leads, **settings)
         self._error = error
         self._adapts = adapts
+        self._guarded = guarded
         self._own_limit = own_limit
         self._calibration_end = calibration_seconds * self.finder.sampling_rate
         self._least_beats = check_count(least_beats, "least_beats", least=2)
@@ -137,14 +153,32 @@ class VentricularAlarm:
         self._n_good = 0
         self._own: OwnShape | None = None
         self._usual = math.nan
+        self._first_error = math.nan
         self._n_in_block = 0
         self._timely: deque[NDArray[np.float32]] = deque(maxlen=_N_TEMPLATE_BEATS)
         self._errors: deque[float] = deque(maxlen=_N_ERRORS)
+        self._own_intervals: deque[float] = deque(maxlen=_N_OWN_INTERVALS)
+        self._own_pace = 0.0  # seconds; renewed with the template, so that pieces do not matter
+
+    @property
+    def usual_error(self) -> float:
+        """The patient's usual error at the moment; nan before the end of the calibration."""
+        return math.exp(self._usual)
+
+    @property
+    def templates(self) -> tuple[NDArray[np.float64], ...]:
+        """The first template and, once there is one, the newer; none before the end of the calibration."""
+        return () if self._own is None else self._own.templates
 
     @property
     def template(self) -> NDArray[np.float64] | None:
         """The patient's newest template, see `OwnShape.template`; None before the end of the calibration."""
         return None if self._own is None else self._own.template
+
+    @property
+    def first_error(self) -> float:
+        """The usual error of the first minutes; nan before the end of the calibration."""
+        return self._first_error
 
     def push(self, signals: ArrayLike) -> list[ScoredBeat]:
         """Take the next samples, shape (samples, leads), millivolts, and return the beats that they finish.
@@ -187,6 +221,7 @@ class VentricularAlarm:
             *(beats.sample.tolist(), beats.time.tolist(), shape.tolist(), timing.tolist()),
             *(irregularity.tolist(), scores.tolist(), alarms.tolist()),
             *([QUALITIES[code] for code in beats.quality_code.tolist()], beats.reported.tolist()),
+            *beats.rhythm[:, :2].T.tolist(),
         )
         return list(map(ScoredBeat, *columns))
 
@@ -212,8 +247,12 @@ class VentricularAlarm:
         log_errors = self._log_errors(good.windows)
         self._errors.extend(log_errors[np.sort(self._own.calm)].tolist())
         self._usual = float(np.median(self._errors))
+        self._first_error = math.exp(self._usual)
         timely = self._is_timely(good, timing_units(good.rhythm).sum(axis=1))
         self._timely.extend(good.windows[timely])
+        intervals = good.rhythm[np.sort(self._own.calm), 0]
+        self._own_intervals.extend(intervals[~np.isnan(intervals)].tolist())
+        self._renew_pace()
         shape = np.full(len(first), math.inf)
         shape[first.is_good] = log_errors - self._usual
         self._irregularities(first, shape)
@@ -235,10 +274,21 @@ class VentricularAlarm:
         """Return shape and irregularity of beats within one block, and remember what teaches."""
         log_errors = self._log_errors(block.windows)
         shape = log_errors - self._usual
-        timely = self._is_timely(block, timing)
-        self._timely.extend(block.windows[timely])
-        self._errors.extend(log_errors[timely].tolist())
+        teaches = self._is_timely(block, timing) & ~self._is_fast_and_other(block, shape)
+        self._timely.extend(block.windows[teaches])
+        self._errors.extend(log_errors[teaches].tolist())
         return shape, self._irregularities(block, np.where(block.is_good, shape, math.inf))
+
+    def _is_fast_and_other(self, block: Beats, shape: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which beats the guard keeps from teaching, and remember the intervals of the own shape."""
+        interval, is_own = block.rhythm[:, 0], shape < self._own_limit
+        self._own_intervals.extend(interval[is_own & block.is_good & ~np.isnan(interval)].tolist())
+        result: NDArray[np.bool_] = ~is_own & (interval < _FASTER * self._own_pace)
+        return result & self._guarded
+
+    def _renew_pace(self) -> None:
+        if self._own_intervals:
+            self._own_pace = float(np.median(self._own_intervals))
 
     def _irregularities(self, beats: Beats, shape: NDArray[np.float64]) -> NDArray[np.float64]:
         is_own = (shape < self._own_limit).tolist()
@@ -251,6 +301,7 @@ class VentricularAlarm:
         if not self._adapts:
             return
         self._usual = float(np.median(self._errors))
+        self._renew_pace()
         if len(self._timely) >= _LEAST_TEMPLATE_BEATS:
             self._own.learn(np.stack(self._timely))
 

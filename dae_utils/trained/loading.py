@@ -256,7 +256,9 @@ class _Training:
     def _say_published(self, seconds: float) -> None:
         """Say in the published output where a reader will find the weights loaded."""
         print(
-            f"{self._model.name}: trained in {_duration(seconds)}; the weights come with the book", flush=True
+            f"{self._model.name}: trained in {_duration(seconds)}; your run loads these weights, "
+            f"unless {SETTING}=1",
+            flush=True,
         )
 
 

@@ -91,6 +91,19 @@ def export(folder: Path, name: str) -> Path:
             "arrays": {"samples": images(12), "sample_labels": labels[:12]},
             "texts": CLASSES,
         },
+        "06_alarm": {
+            "arrays": {
+                "thresholds": np.float32([1, 2]),
+                "records": np.int16([106, 100, 103]),
+                "is_new": np.uint8([0, 1, 1]),
+                "false_alarms": np.int16([[5, 9, 4], [1, 3, 0]]),
+                "hours": np.float32([0.4, 0.4, 0.3]),
+                "found": np.int16([[5, 7, 0], [4, 5, 0]]),
+                "episodes": np.int16([5, 8, 0]),
+            },
+            "numbers": {"threshold": 2, "promise": 10},
+            "texts": {"chosen_on": "those", "new": "these"},
+        },
         "06_strip": {
             "model": network(320, 2, 320),
             "arrays": strip,

@@ -51,7 +51,14 @@ EXPORTS = PROJECT / "notebooks" / "live"
 ENGINE = PROJECT / "book" / "_static" / "live"
 NAMES = sorted(live_demos.DEMOS)
 FILES = sorted({live_demos.file_of(name) for name in NAMES})
-ARRAYS_ALONE = ("00_train", "01_scores", "01_width", "07_neighbours_fashion", "07_neighbours_mnist")
+ARRAYS_ALONE = (
+    "00_train",
+    "01_scores",
+    "01_width",
+    "06_alarm",
+    "07_neighbours_fashion",
+    "07_neighbours_mnist",
+)
 NETWORKS = tuple(name for name in FILES if name not in ARRAYS_ALONE)
 # The bar for the in-page result against Keras in single precision, and the goal in double, which is met.
 BAR, GOAL = 1e-4, 1e-12
@@ -1318,6 +1325,56 @@ def test_a_garment_is_damaged_and_repaired(browser, http, size):
 
 
 # --- chapter 6: heartbeats --------------------------------------------------------------------------------
+
+
+def check_alarm(place: Demo, content: live.LiveFile, is_new: bool) -> float:
+    """Compare status and table with the counts, and return the threshold."""
+    threshold = float(place.data("threshold"))
+    step = int(np.abs(content.arrays["thresholds"] - threshold).argmin())
+    rows = np.flatnonzero(content.arrays["is_new"] == is_new)
+    hours, episodes = (content.arrays[name][rows] for name in ("hours", "episodes"))
+    false, found = (content.arrays[name][step, rows] for name in ("false_alarms", "found"))
+    rate = false.sum() / hours.sum()
+    missed = episodes.sum() - found.sum()
+    n_above = (false / hours > content.numbers["promise"]).sum()
+    assert float(place.data("rate")) == pytest.approx(rate, rel=1e-5)
+    assert f"{missed} of {episodes.sum()} V episodes missed" in place.status()
+    assert f"{n_above} of {len(rows)} patients" in place.status()
+    cells = place.stage.locator("tbody tr").evaluate_all(
+        "(all) => all.map((row) => [...row.children].map((cell) => cell.textContent))"
+    )
+    shown = {name: (float(hourly), words) for name, hourly, words in cells}
+    assert len(shown) == len(rows) + 1
+    assert shown["all"] == (pytest.approx(rate, abs=0.51), f"{100 * missed / episodes.sum():.0f} %")
+    for k, number in enumerate(content.arrays["records"][rows]):
+        words = f"{episodes[k] - found[k]} of {episodes[k]}" if episodes[k] else "none"
+        assert shown[str(number)] == (pytest.approx(false[k] / hours[k], abs=0.51), words)
+    return threshold
+
+
+def test_the_threshold_of_an_alarm_is_moved(browser, base, size):
+    content = exported("06_alarm")
+    chosen = content.numbers["threshold"]
+    with demo(browser, base, "06_alarm", size) as place:
+        assert check_alarm(place, content, is_new=False) == pytest.approx(chosen)
+        slider = place.page.get_by_role("slider", name="Threshold")
+        slider.focus()
+        place.page.keyboard.press("ArrowRight")
+        assert check_alarm(place, content, is_new=False) > chosen
+        box = slider.bounding_box()
+        spot = {"x": 0.05 * box["width"], "y": 0.5 * box["height"]}
+        slider.tap(position=spot) if place.phone else slider.click(position=spot)
+        low = check_alarm(place, content, is_new=False)
+        assert low < chosen
+        place.press(place.stage.locator(".live-choice label").nth(1))
+        assert check_alarm(place, content, is_new=True) == low
+        place.press(place.stage.get_by_role("button", name="Back to the chosen one"))
+        assert check_alarm(place, content, is_new=True) == pytest.approx(chosen)
+        slider.focus()
+        place.page.keyboard.press("Home")
+        at_first = float(place.data("rate"))
+        place.page.keyboard.press("End")
+        assert float(place.data("rate")) < at_first
 
 
 def test_the_strip_scores_every_beat_as_chapter_6_does(browser, http):

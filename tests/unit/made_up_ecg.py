@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -30,6 +31,27 @@ def beat_train(
         lead += height * np.exp(-0.5 * ((t - peak) / 0.012) ** 2)
         lead += height * t_wave * np.exp(-0.5 * ((t - peak - t_wave_after) / 0.025) ** 2)
     return np.stack([lead, -0.6 * lead], axis=1) + np.random.default_rng(0).normal(0, noise, (len(t), 2))
+
+
+def patient(seconds=120, wide_at=(), turned_from=math.inf, intervals=None):
+    """Return a signal with a beat every 0.8 s, some of them wide, and from some time on all turned over."""
+    peaks = 0.5 + np.cumsum([0.8] * int(seconds / 0.8 - 2)) if intervals is None else np.cumsum(intervals)
+    heights = np.where(peaks < turned_from, 1.0, -0.8)
+    x = beat_train(peaks.tolist(), seconds, heights.tolist())
+    t = np.arange(len(x)) / RATE
+    for number in wide_at:
+        x[:, 0] += 1.5 * np.exp(-0.5 * ((t - peaks[number] - 0.03) / 0.04) ** 2)
+        x[:, 1] += 1.2 * np.exp(-0.5 * ((t - peaks[number] - 0.05) / 0.04) ** 2)
+    return x, peaks
+
+
+def with_tachycardia(seconds=120.0):
+    """Return a signal that turns, at 60 s, to wide beats twice as fast, and the time at which they end."""
+    intervals = [0.8] * 75 + [0.4] * int(seconds / 0.4) + [0.8] * 60
+    first, stop = 75, 75 + int(seconds / 0.4)
+    total = sum(intervals) + 1
+    x, peaks = patient(seconds=total, wide_at=range(first, stop), intervals=intervals)
+    return x, peaks[first], peaks[stop - 1]
 
 
 @cache

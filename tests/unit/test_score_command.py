@@ -48,7 +48,8 @@ def test_a_recording_becomes_a_line_a_table_and_a_picture(strip, tmp_path, capsy
     assert err == ""
     assert len(out.strip().splitlines()) == 1
     beats = pd.read_csv(table)
-    assert list(beats.columns) == ["time", "score", "alarm", "quality", "rr_before", "rr_after"]
+    made_of = ["shape", "timing", "irregularity", "rr_before", "rr_after"]
+    assert list(beats.columns) == ["time", "score", "alarm", "quality", *made_of]
     assert f"{len(beats)} beats in 4.0 minutes" in out
     assert set(beats["alarm"]) == {0, 1}
     assert beats.loc[beats["time"] < 60, "score"].isna().all()

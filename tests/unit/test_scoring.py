@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.svm import OneClassSVM
 
 from dae_utils import detection, scoring
 from dae_utils.networks.builders import dense_autoencoder
@@ -18,18 +17,13 @@ def samples(n: int, seed: int = 0) -> np.ndarray:
 
 
 NETWORK = dense_autoencoder(40, (), 5)
-ENCODER = NETWORK.get_layer("encoder")
 PAIRS = {
     "reconstruction": (
         scoring.ReconstructionDetector(NETWORK, "absolute"),
         detection.ReconstructionDetector(NETWORK, "absolute"),
     ),
-    "mahalanobis": (scoring.LatentMahalanobis(ENCODER), detection.LatentMahalanobis(ENCODER)),
-    "latent": (scoring.LatentNeighbours(ENCODER, 3), detection.LatentNeighbours(ENCODER, 3)),
-    "nap": (scoring.PathwayScore(NETWORK, "nap", 1), detection.PathwayScore(NETWORK, "nap", 1)),
     "pca": (scoring.PCADetector(), detection.PCADetector(32)),
     "neighbours": (scoring.NeighbourDetector(2), detection.NeighbourDetector(2)),
-    "svm": (scoring.SklearnDetector(OneClassSVM()), detection.SklearnDetector(OneClassSVM())),
 }
 
 

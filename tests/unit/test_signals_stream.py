@@ -1,4 +1,4 @@
-"""Scores and alarms of a stream: those of the whole record, any score, calibration, and no growth."""
+"""Scores and alarms of a stream: those of the whole record, any score, and no growth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from made_up_ecg import RATE, damaged, in_chunks, loudness, simulated, steady
+from made_up_ecg import RATE, in_chunks, loudness, simulated, steady
 from sklearn.decomposition import PCA
 
 from dae_utils.signals import BeatFinder, BeatStream, find_beats, match_beats, score_record
@@ -80,50 +80,10 @@ def test_the_threshold_itself_raises_no_alarm():
     }
 
 
-@pytest.mark.parametrize("with_rhythm", [False, True])
-@pytest.mark.parametrize("sizes", [[50], [20_000]])
-def test_a_score_can_be_made_to_the_patients_measure(with_rhythm, sizes):
-    signals = damaged(simulated(9208).signals[:20_000], "missing", 3000, 4000)
-    seen = []
-
-    def calibrate(windows, *rhythm):
-        seen.append((windows, *rhythm))
-        usual = np.median(windows, axis=0)
-        return lambda new, *_: np.abs(new - usual).mean(axis=(1, 2), dtype=np.float64)
-
-    stream = BeatStream(
-        calibrate=calibrate, calibration_seconds=20, threshold=0.05, with_rhythm=with_rhythm, least_beats=5
-    )
-    got = [beat for piece in in_chunks(signals, sizes) for beat in stream.push(piece)] + stream.finish()
-    beats = find_beats(signals)
-    early = beats.time < 20
-    assert len(seen) == 1
-    np.testing.assert_array_equal(seen[0][0], beats.windows[early & beats.is_good])
-    if with_rhythm:
-        np.testing.assert_array_equal(seen[0][1], beats.rhythm[early & beats.is_good])
-    scores = np.array([beat.score for beat in got])
-    assert np.isnan(scores[early]).all()
-    assert not any(beat.alarm for beat in got if beat.time < 20)
-    usual = np.median(beats.windows[early & beats.is_good], axis=0)
-    np.testing.assert_allclose(scores[~early], loudness(beats.windows[~early] - usual), rtol=1e-6)
-    assert any(beat.alarm for beat in got)
-
-
-def test_a_calibration_waits_for_enough_good_beats():
-    stream = BeatStream(calibrate=lambda windows: loudness, calibration_seconds=1, least_beats=30)
-    scores = np.array([beat.score for beat in stream.push(steady())])
-    good = find_beats(steady()).is_good[: len(scores)]
-    assert np.isnan(scores).sum() == np.flatnonzero(np.cumsum(good) == 30)[0] + 1
-    assert np.isfinite(scores[-1])
-
-
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({}, "either"),
-        ({"score": loudness, "calibrate": lambda w: loudness}, "either"),
         ({"score": loudness, "threshold": math.nan}, "threshold"),
-        ({"calibrate": lambda w: loudness, "least_beats": 0}, "least_beats"),
         ({"score": loudness, "sampling_rate": 1}, "sampling_rate"),
     ],
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_ecg import RATE, beat_train, in_chunks, simulated
+from made_up_ecg import RATE, beat_train, in_chunks, patient, simulated, with_tachycardia
 
 from dae_utils.signals import (
     AlarmRule,
@@ -18,18 +19,6 @@ from dae_utils.signals import (
 from dae_utils.signals.own_shape import OwnShape, timing_units
 
 SOON = {"calibration_seconds": 20.0}
-
-
-def patient(seconds=120, wide_at=(), turned_from=math.inf, intervals=None):
-    """Return a signal with a beat every 0.8 s, some of them wide, and from some time on all turned over."""
-    peaks = 0.5 + np.cumsum([0.8] * int(seconds / 0.8 - 2)) if intervals is None else np.cumsum(intervals)
-    heights = np.where(peaks < turned_from, 1.0, -0.8)
-    x = beat_train(peaks.tolist(), seconds, heights.tolist())
-    t = np.arange(len(x)) / RATE
-    for number in wide_at:
-        x[:, 0] += 1.5 * np.exp(-0.5 * ((t - peaks[number] - 0.03) / 0.04) ** 2)
-        x[:, 1] += 1.2 * np.exp(-0.5 * ((t - peaks[number] - 0.05) / 0.04) ** 2)
-    return x, peaks
 
 
 def watch(x, error=difference_size, sizes=None, rule=None, adapts=True):
@@ -62,6 +51,26 @@ def test_pieces_do_not_matter():
             np.testing.assert_allclose(*values, rtol=0, atol=1e-9)
 
 
+def test_a_calibration_waits_for_enough_good_beats():
+    x, _ = patient(seconds=60)
+    alarm = VentricularAlarm(calibration_seconds=1, least_beats=30)
+    assert math.isnan(alarm.first_error)
+    scores = np.array([beat.score for beat in [*alarm.push(x), *alarm.finish()]])
+    good = find_beats(x).is_good
+    assert np.isnan(scores).sum() == np.flatnonzero(np.cumsum(good) == 30)[0] + 1
+    assert np.isfinite(scores[-1])
+    assert 0 < alarm.first_error < 0.1
+
+
+def test_beats_know_their_intervals():
+    x, peaks = patient(seconds=60)
+    beats = watch_record(x)
+    assert math.isnan(beats[0].rr_before)
+    assert beats[5].rr_before == pytest.approx(0.8, abs=0.02)
+    assert beats[5].rr_after == pytest.approx(0.8, abs=0.02)
+    assert len(beats) == len(peaks)
+
+
 def test_a_record_at_once():
     x = simulated(9208).signals
     alarm = VentricularAlarm()
@@ -91,6 +100,45 @@ def test_early_beats_teach_nothing():
     np.testing.assert_allclose(alarm.template, at_first, atol=0.1)
     assert min(beat.shape for beat in beats[200:-1:2]) > 1
     assert max(beat.shape for beat in beats[201:-1:2]) < 0.7
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_tachycardia_is_not_learnt_as_the_usual_shape(guarded):
+    x, start, stop = with_tachycardia()
+    alarm = VentricularAlarm(guarded=guarded, **SOON)
+    beats = [*alarm.push(x), *alarm.finish()]
+    at_last = [beat.shape for beat in beats if stop - 30 < beat.time < stop]
+    assert len(at_last) > 60
+    assert (np.min(at_last) > 1) == guarded
+    before = [beat.shape for beat in beats if 30 < beat.time < start - 2]
+    assert abs(np.median(before)) < 0.3
+
+
+def test_pieces_do_not_matter_to_the_guard():
+    # Wide beats come in time and just about as fast as the guard allows, so that any change of pace decides.
+    beats = find_beats(patient(seconds=300, wide_at=range(30, 340, 3))[0])
+    generator = np.random.default_rng(0)
+    intervals = generator.uniform(0.6, 1.0, len(beats))
+    intervals[30:340:3] = generator.uniform(0.62, 0.66, len(range(30, 340, 3)))
+    beats = replace(beats, rhythm=np.repeat(intervals[:, np.newaxis], 3, axis=1))
+    at_once, free, in_pieces = VentricularAlarm(**SOON), VentricularAlarm(guarded=False, **SOON), []
+    one_by_one = VentricularAlarm(**SOON)
+    for row in range(len(beats)):
+        in_pieces += one_by_one.score_beats(beats.take(np.array([row])))
+    whole = [beat.score for beat in at_once.score_beats(beats)]
+    np.testing.assert_allclose([beat.score for beat in in_pieces], whole, rtol=0, atol=1e-9)
+    unguarded = [beat.score for beat in free.score_beats(beats)]
+    assert np.nanmax(np.abs(np.subtract(unguarded, whole))) > 0.01
+
+
+def test_what_it_has_learnt_can_be_looked_at():
+    alarm = VentricularAlarm(**SOON)
+    assert alarm.templates == ()
+    assert math.isnan(alarm.usual_error)
+    alarm.push(patient(seconds=100)[0])
+    assert [one.shape for one in alarm.templates] == [(70, 2), (70, 2)]
+    np.testing.assert_equal(alarm.templates[-1], alarm.template)
+    assert alarm.usual_error > 0
 
 
 def test_timing_counts_less_in_an_irregular_rhythm():

@@ -157,7 +157,10 @@ def test_reuse_loads_what_fits_and_stores_what_it_has_to_train(published, monkey
     # What a page shows does not tell a loaded network from one that was trained just then.
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 3
-    assert all(re.fullmatch(r"starter: trained in .*; the weights come with the book", line) for line in said)
+    assert all(
+        re.fullmatch(r"starter: trained in .*; your run loads these weights, unless DAE_TRAIN=1", line)
+        for line in said
+    )
 
 
 def test_an_unknown_setting_is_refused(monkeypatch):
