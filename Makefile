@@ -59,10 +59,10 @@ serve: book ## serve the book on this machine (PORT=8000)
 coursework: .venv-grading/ready ## make what students are given: a folder and a zip without solutions
 	@.venv-grading/bin/python -m tools.coursework.release $(ASSIGNMENTS)
 
-grade: .venv-grading/ready ## grade SUBMISSIONS=folder: points in one table, a page of feedback for each
+grade: .venv/ready ## grade SUBMISSIONS=folder: points in one table, a page of feedback for each
 	@$(if $(SUBMISSIONS),,$(error Name the folder: make grade SUBMISSIONS=folder))
 	@.venv/bin/python -m dae_utils fetch fashion_mnist mnist
-	@.venv-grading/bin/python -m tools.coursework.grade "$(SUBMISSIONS)" $(ARGUMENTS)
+	@.venv/bin/python -m tools.coursework.grade "$(SUBMISSIONS)" $(ARGUMENTS)
 
 slides: .venv-grading/ready ## make slides of every chapter in _build/slides
 	@.venv-grading/bin/python -m tools.slides

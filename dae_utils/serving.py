@@ -3,8 +3,9 @@
     python -m dae_utils.serving encoder.keras                       codes only
     python -m dae_utils.serving encoder.keras --images images.npy   and search among these images
 
-It answers on this machine only (127.0.0.1) unless told otherwise, and knows nothing of passwords: who can
-reach it can use it.
+It answers on this machine only (127.0.0.1) unless told otherwise. Who can reach it can use it, unless the
+setting `DAE_SERVING_TOKEN` names a secret: then a request has to carry it, as `Authorization: Bearer SECRET`.
+A client that takes longer than ten seconds to send what it wants is sent away.
 
     GET  /health    what is served
     POST /encode    {"images": [image, ...]}           -> {"codes": [[...], ...]}
@@ -19,9 +20,12 @@ status from 400 to 499 and one line that says why, under "detail".
 from __future__ import annotations
 
 import argparse
+import asyncio
+import hmac
 import io
 import json
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +47,11 @@ __all__ = ["create_app", "main"]
 # Of a PNG; with 16 bits a pixel or with transparency it would not be clear what the numbers mean.
 _MODES = ("1", "L", "P", "RGB")
 
+# As many requests are read at the same time, so that reading cannot fill the memory.
+_READ_AT_ONCE = 4
+# In JSON a number takes at most as many characters, with its comma.
+_LONGEST_NUMBER = 26
+
 
 def create_app(
     encoder: keras.Model,
@@ -50,12 +59,14 @@ def create_app(
     *,
     image_shape: Sequence[int] | None = None,
     most_images: int = 64,
-    most_bytes: int = 2**23,
+    most_bytes: int | None = None,
     most_neighbours: int = 100,
+    token: str | None = None,
+    seconds_to_send: float = 10.0,
 ) -> FastAPI:
     """Return a web application that encodes images and searches for similar ones.
 
-    It may be asked by many at once: the network works for one request at a time, the search for all.
+    It may be asked by many at once: requests that wait are encoded together. /health is answered at any time.
 
     Args:
         encoder: a model from images to codes, shape (n, code size).
@@ -64,8 +75,10 @@ def create_app(
         image_shape: height, width and, in colour, 3. By default the input shape of the encoder; for one that
             takes rows of numbers, the square of that size where there is one.
         most_images: of one request.
-        most_bytes: of the body of one request.
+        most_bytes: of the body of one request; by default what so many images can take.
         most_neighbours: the largest k that may be asked for.
+        token: a secret that every request but /health must carry; None: none is needed.
+        seconds_to_send: what a client has for the body of its request.
 
     Raises:
         ValueError: an encoder that gives no finite codes, a shape that does not fit it, or a database that
@@ -73,26 +86,30 @@ def create_app(
     """
     inputs = tuple(encoder.input_shape[1:])
     shape = _image_shape(inputs, image_shape)
-    for limit, name in ((most_images, "most_images"), (most_bytes, "most_bytes")):
+    check_count(most_images, "most_images")
+    if most_bytes is None:
+        most_bytes = 2**16 + most_images * math.prod(shape) * _LONGEST_NUMBER
+    for limit, name in ((most_bytes, "most_bytes"), (most_neighbours, "most_neighbours")):
         check_count(limit, name)
-    check_count(most_neighbours, "most_neighbours")
-    lock = threading.Lock()
 
-    def encode(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        with lock:
-            codes = predict_in_batches(encoder, images.reshape(-1, *inputs))
-            if isinstance(codes, list):
-                raise ValueError("the encoder must give one output, the codes, not several.")
-            return np.asarray(codes, np.float32)
+    def encode_all(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        codes = predict_in_batches(encoder, images.reshape(-1, *inputs))
+        if isinstance(codes, list):
+            raise ValueError("the encoder must give one output, the codes, not several.")
+        return np.asarray(codes, np.float32)
 
+    encode = _Together(encode_all)
     sample = encode(np.zeros((1, *shape), np.float32))
     if sample.ndim != 2 or not np.isfinite(sample).all():
         raise ValueError(f"the encoder must give finite codes of shape (n, code size), not {sample.shape}.")
     index = None if database is None else _index(database, sample.shape[1])
     app = FastAPI(title="Encoder", docs_url=None, redoc_url=None, openapi_url=None)
 
+    reading = asyncio.Semaphore(_READ_AT_ONCE)
+
+    # In the loop itself, so that no work can keep it waiting for a thread.
     @app.get("/health")
-    def health() -> dict[str, Any]:
+    async def health() -> dict[str, Any]:
         n_images = 0 if index is None else index.ntotal
         return {
             "status": "ok",
@@ -105,16 +122,16 @@ def create_app(
     async def answer(
         request: Request, work: Callable[[NDArray[np.float32], Any], dict[str, Any]]
     ) -> dict[str, Any]:
-        body = await _body(request, most_bytes)
+        if token is not None and not _carries(request, token):
+            raise HTTPException(401, "send the token of this server: Authorization: Bearer TOKEN.")
+        body = await _body(request, most_bytes, seconds_to_send)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         query = request.query_params.get("k")
 
-        def read_and_work() -> dict[str, Any]:
-            images, k = _read(body, kind, query, shape, most_images)
-            return work(images, k)
-
         # Not in the loop that serves everybody: the next request would have to wait even for its refusal.
-        return await run_in_threadpool(read_and_work)
+        async with reading:
+            images, k = await run_in_threadpool(_read, body, kind, query, shape, most_images)
+        return await run_in_threadpool(work, images, k)
 
     @app.post("/encode")
     async def encode_images(request: Request) -> dict[str, Any]:
@@ -164,14 +181,58 @@ def _index(database: ArrayLike, code_size: int) -> faiss.IndexFlatL2:
     return index
 
 
-async def _body(request: Request, most_bytes: int) -> bytes:
-    """Return the body, and stop reading as soon as it is too long."""
+class _Together:
+    """Does for all who wait what each asked for, at once: a network takes little longer for many images."""
+
+    def __init__(self, work: Callable[[NDArray[np.float32]], NDArray[np.float32]], most: int = 256) -> None:
+        self._work, self._most = work, most
+        self._waiting: list[tuple[NDArray[np.float32], list[Any]]] = []
+        self._guard, self._turn = threading.Lock(), threading.Lock()
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer: list[Any] = []
+        with self._guard:
+            self._waiting.append((images, answer))
+        # Whoever has the turn works for the others too; they find their answer when it is theirs.
+        while not answer:
+            with self._turn:
+                if not answer:
+                    self._serve()
+        if isinstance(answer[0], Exception):
+            raise answer[0]
+        codes: NDArray[np.float32] = answer[0]
+        return codes
+
+    def _serve(self) -> None:
+        with self._guard:
+            sizes = np.cumsum([len(images) for images, _ in self._waiting])
+            count = max(1, int(np.searchsorted(sizes, self._most, side="right")))
+            taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        try:
+            codes = self._work(np.concatenate([images for images, _ in taken]))
+            parts: list[Any] = np.split(codes, sizes[: count - 1])
+        except Exception as error:
+            parts = [error] * count
+        for (_, answer), part in zip(taken, parts, strict=True):
+            answer.append(part)
+
+
+def _carries(request: Request, token: str) -> bool:
+    given = request.headers.get("authorization", "").encode()
+    return hmac.compare_digest(given, f"Bearer {token}".encode())
+
+
+async def _body(request: Request, most_bytes: int, seconds: float) -> bytes:
+    """Return the body, and stop reading as soon as it is too long or takes too long."""
     body = bytearray()
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > most_bytes:
-                raise HTTPException(413, f"the body is longer than {most_bytes} bytes.")
+        async with asyncio.timeout(seconds):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise HTTPException(413, f"the body is longer than {most_bytes} bytes.")
+    except TimeoutError:
+        raise HTTPException(408, f"the body did not come within {seconds:g} seconds.") from None
     except ClientDisconnect:
         raise HTTPException(400, "the connection ended before the body did.") from None
     return bytes(body)
@@ -185,6 +246,11 @@ def _read(
         return _from_png(body, shape)[np.newaxis], _as_number(query)
     if kind != "application/json":
         raise HTTPException(415, "send application/json or image/png, and name it in Content-Type.")
+    # Before it is read: lists without numbers take much time and memory for their length.
+    in_one = 1 + sum(math.prod(shape[: axis + 1]) for axis in range(len(shape) - 1))
+    lists = 64 + 4 * most_images * in_one
+    if body.count(b"[") + body.count(b"{") > lists:
+        raise HTTPException(422, "the body has more lists than the images that may be sent.")
     content = _from_json(body)
     if not isinstance(content, dict) or "images" not in content or set(content) - {"images", "k"}:
         raise HTTPException(422, 'send {"images": [...]}, for a search also "k", and nothing else.')
@@ -272,8 +338,9 @@ def _load(model_path: str, images_path: str | None) -> FastAPI:
     model = keras.saving.load_model(model_path, compile=False)
     names = [layer.name for layer in model.layers]
     encoder = model.get_layer("encoder") if "encoder" in names else model
+    token = os.environ.get("DAE_SERVING_TOKEN") or None
     if images_path is None:
-        return create_app(encoder)
+        return create_app(encoder, token=token)
     images = np.load(images_path, allow_pickle=False)
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / 255
@@ -282,7 +349,8 @@ def _load(model_path: str, images_path: str | None) -> FastAPI:
     inputs = encoder.input_shape[1:]
     if math.prod(images.shape[1:]) != math.prod(inputs):
         raise ValueError(f"images of shape {images.shape[1:]} do not fit an encoder that takes {inputs}.")
-    return create_app(encoder, predict_in_batches(encoder, images.reshape(-1, *inputs)))
+    codes = predict_in_batches(encoder, images.reshape(-1, *inputs))
+    return create_app(encoder, codes, token=token)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -303,7 +371,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = _load(options.model, options.images)
     except (OSError, ValueError, EOFError) as error:
         parser.error(str(error).strip().splitlines()[0])
-    uvicorn.run(app, host=options.host, port=options.port)
+    uvicorn.run(app, host=options.host, port=options.port, http=_impatient(), timeout_keep_alive=5)
+
+
+def _impatient(seconds: float = 10.0) -> Any:
+    """Return uvicorn's protocol, which hangs up on those who do not say in time what they want."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(seconds, self._hang_up)
+
+        def _hang_up(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.close()
+
+    return Impatient
 
 
 if __name__ == "__main__":

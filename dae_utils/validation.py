@@ -24,6 +24,8 @@ def check_numbers(values: ArrayLike, name: str) -> NDArray[Any]:
     """Return `values` as a non-empty array of booleans, integers or real numbers, else raise `ValueError`."""
     if hasattr(values, "toarray"):  # NumPy takes a sparse matrix of SciPy for a single object
         raise ValueError(f"{name} is a sparse matrix; make it an array with its .toarray() first.")
+    if np.ma.is_masked(values):  # NumPy would forget the mask, and take what lies under it for data
+        raise ValueError(f"{name} has masked values; drop or fill them first, with .filled(...).")
     try:
         array = np.asarray(values)
     except ValueError:

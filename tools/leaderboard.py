@@ -9,6 +9,9 @@ if there is one ``source`` (who or what made each sample), and writes ``for_stud
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,7 @@ from scipy import stats
 
 from dae_utils.evaluation import Interval, bootstrap
 from dae_utils.scoring import ConformalThreshold
+from tools.coursework.submissions import read_bytes
 
 SHARES = {"train": 0.5, "held-out": 0.2}
 
@@ -62,7 +66,7 @@ class Entry:
 
 
 def split(
-    x: np.ndarray, y: np.ndarray, source: np.ndarray | None = None, seed: int = 0
+    x: np.ndarray, y: np.ndarray, source: np.ndarray | None = None, seed: int | None = None
 ) -> tuple[dict[str, np.ndarray], Key]:
     """Return what students are given, and the key.
 
@@ -73,7 +77,7 @@ def split(
         x: (n, ...) samples.
         y: (n,) 1 for an anomaly, 0 for a normal sample.
         source: (n,) who or what made each sample.
-        seed: of the shuffle.
+        seed: of the shuffle; None draws one that nobody knows. With a known one the ids give the rows away.
 
     Raises:
         ValueError: the arrays do not fit together, or a part would be empty.
@@ -110,16 +114,19 @@ def read_scores(path: Path) -> tuple[pd.DataFrame, float, float]:
     Raises:
         ValueError: it is not such a file.
     """
-    text = path.read_text(encoding="utf-8")
+    content, _ = read_bytes(path.parent.parent, (path.parent.name, path.name))
+    text = content.decode("utf-8-sig", "replace")
     named = dict(
         line[1:].split()[:2] for line in text.splitlines() if line.startswith("#") and len(line.split()) >= 3
     )
     try:
         promised, threshold = float(named["promised"]), float(named["threshold"])
-        table = pd.read_csv(path, comment="#", dtype={"id": int, "part": str, "score": float})
-        if list(table.columns) != ["id", "part", "score"] or not 0 < promised < 1:
+        table = pd.read_csv(io.StringIO(text), comment="#", dtype={"id": str, "part": str, "score": float})
+        numbers = table["id"].str.fullmatch(r"[0-9]{1,15}").fillna(False)
+        if list(table.columns) != ["id", "part", "score"] or not 0 < promised < 1 or not numbers.all():
             raise ValueError("columns")
-    except (KeyError, ValueError, pd.errors.ParserError) as error:
+        table["id"] = table["id"].astype("int64")
+    except (KeyError, ValueError, AttributeError, pd.errors.ParserError) as error:
         raise ValueError(
             "scores.csv needs the lines '# promised RATE' (between 0 and 1) and '# threshold NUMBER', "
             "then the columns id,part,score."
@@ -216,12 +223,23 @@ def judge(name: str, path: Path, key: Key) -> Entry:
 
 def rank(key: Key, folder: Path) -> list[Entry]:
     """Return all submissions in a folder, judged; the best first, those with a problem last."""
-    entries = [
-        judge(path.name, path / "scores.csv", key)
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and not path.name.startswith((".", "_"))
-    ]
+    entries = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")) or not (path.is_dir() or path.is_symlink()):
+            continue
+        try:
+            entries.append(judge(path.name, path / "scores.csv", key))
+        except Exception as error:
+            # Whatever somebody handed in, the others are ranked.
+            entries.append(Entry(path.name, problems=[f"could not be judged ({type(error).__name__})"]))
     return sorted(entries, key=lambda e: (bool(e.problems), -(e.auroc.value if e.auroc else 0)))
+
+
+def _plain(name: str) -> str:
+    """Return a name that is nothing but text in Markdown."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    text = "".join(letter if letter.isprintable() else " " for letter in text)[:80]
+    return re.sub(r"([\\`*\[\]()#!|<>&~])", r"\\\1", text)
 
 
 def show(entries: list[Entry]) -> str:
@@ -232,13 +250,15 @@ def show(entries: list[Entry]) -> str:
     ]
     for place, entry in enumerate(entries, 1):
         if entry.auroc is None:
-            lines.append(f"| - | {entry.name} | - | - | - | - | - |")
+            lines.append(f"| - | {_plain(entry.name)} | - | - | - | - | - |")
             continue
         rates = f"{entry.promised:.1%} | {entry.achieved:.1%} | {entry.found:.1%}"
         shown = "-" if entry.problems else place
-        lines.append(f"| {shown} | {entry.name} | {entry.auroc} | {entry.average_precision} | {rates} |")
+        lines.append(
+            f"| {shown} | {_plain(entry.name)} | {entry.auroc} | {entry.average_precision} | {rates} |"
+        )
     lines.append("")
-    lines += [f"- {entry.name}: {problem}" for entry in entries for problem in entry.problems]
+    lines += [f"- {_plain(entry.name)}: {problem}" for entry in entries for problem in entry.problems]
     return "\n".join(lines) + "\n"
 
 
@@ -249,7 +269,6 @@ def main(arguments: list[str] | None = None) -> int:
     one = commands.add_parser("split", help="make the parts of a data set")
     one.add_argument("data", type=Path)
     one.add_argument("folder", type=Path)
-    one.add_argument("--seed", type=int, default=0)
     two = commands.add_parser("rank", help="judge what was handed in")
     two.add_argument("key", type=Path)
     two.add_argument("folder", type=Path)
@@ -258,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "split":
             with np.load(options.data, allow_pickle=False) as data:
                 source = data.get("source")
-                given, key = split(data["x"], data["y"], source, options.seed)
+                given, key = split(data["x"], data["y"], source)
             options.folder.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(options.folder / "for_students.npz", **given)
             np.savez_compressed(

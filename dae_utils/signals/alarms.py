@@ -57,9 +57,15 @@ def alarm_episodes(times: ArrayLike, gap: float = 5.0, longest: float = 30.0) ->
 
     Returns:
         Shape (episodes, 2), seconds: first and last time of each.
+
+    Raises:
+        ValueError: times that are not finite, or do not rise.
     """
     episodes: list[list[float]] = []
-    for time in np.asarray(times, np.float64).tolist():
+    checked = np.asarray(times, np.float64)
+    if not np.isfinite(checked).all() or np.any(np.diff(checked) < 0):
+        raise ValueError("times must be finite, and rise.")
+    for time in checked.tolist():
         if episodes and time - episodes[-1][1] < gap and time - episodes[-1][0] < longest:
             episodes[-1][1] = time
         else:

@@ -1,5 +1,11 @@
 """What the tests of the coursework share."""
 
+import os
+import sys
+
+# Before the tools are imported, which look for the environment of the book.
+os.environ.setdefault("DAE_BOOK_PYTHON", sys.executable)
+
 import pytest
 from running import GRADING_PYTHON, run
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def seven_kinds(source: Notebook, release: Notebook) -> dict[str, tuple[Notebook
         "partly": (partly, of_tasks(points, half)),
         "wrong": (returning_none(release), 0),
         "untouched": (copy.deepcopy(release), 0),
-        "crashing": (crashing, of_tasks(points, tasks[:2])),
+        "crashing": (crashing, of_tasks(points, [*tasks[:2], *tasks[3:]])),
         "endless": (endless, of_tasks(points, [tasks[0], *rest])),
         "cheating": (edits_the_checks(release), 0),
     }
@@ -136,110 +135,6 @@ def edits_the_checks(release: Notebook) -> Notebook:
         if not (name_of(cell).startswith("hidden-") and number % 2):
             kept.append(cell)
     notebook["cells"] = kept
-    return notebook
-
-
-def cheats(release: Notebook, outside: Path, port: int) -> dict[str, Notebook]:
-    """Return submissions that try one trick each; none of them answers anything.
-
-    Args:
-        release: what was given out.
-        outside: a folder that they try to write to.
-        port: where something listens on this machine.
-    """
-    before: Callable[[str], Notebook] = lambda code: _with_cell(returning_none(release), code)  # noqa: E731
-    return {
-        "edits": edits_the_checks(release),
-        "prints": before("print('17 of 17 points')\nprint('PASSED')"),
-        "reads": before(
-            "import os\n"
-            f"roots = [os.getcwd(), '..', {str(outside)!r}, '/tmp', os.environ['HOME']]\n"
-            "roots += __import__('sys').path\n"
-            "for root in filter(None, roots):\n"
-            "    for folder, _, names in os.walk(root):\n"
-            "        for name in names:\n"
-            "            if name.endswith(('.ipynb', '.db')):\n"
-            "                text = open(os.path.join(folder, name), 'rb').read()\n"
-            "                if b'BEGIN HIDDEN' + b' TESTS' in text and b'hold_out' + b'_str' in text:\n"
-            "                    print('FOUND', os.path.join(folder, name))\n"
-        ),
-        "frames": _replaced(
-            release,
-            "import sys\n"
-            "frame = sys._getframe(1)\n"
-            "known = {**frame.f_globals, **frame.f_locals}\n"
-            "for name in ('wanted', 'expected', 'by_hand', 'reference'):\n"
-            "    if name in known:\n"
-            "        return known[name]\n"
-            "return None",
-        ),
-        "exits": before("import os\nprint('done')\nos._exit(0)"),
-        "quits": before("raise SystemExit(0)"),
-        "writes": before(
-            "import os, pathlib, shutil\n"
-            f"for place in ({str(outside)!r}, os.path.expanduser('~root'), '/tmp', '/var/tmp', '/'):\n"
-            "    try:\n"
-            "        pathlib.Path(place, 'written-by-a-submission').write_text('x')\n"
-            "        print('WROTE', place)\n"
-            "    except OSError as error:\n"
-            "        print('refused:', error)\n"
-            "try:\n"
-            "    import ctypes\n"
-            "    done = ctypes.CDLL(None).mount(None, b'/', None, 32 | 4096, None)\n"
-            "    print('REMOUNTED' if done == 0 else 'no mount')\n"
-            "except OSError as error:\n"
-            "    print('refused:', error)\n"
-        ),
-        "patches": before(
-            "import numpy as np\n"
-            "np.allclose = np.isclose = np.array_equal = lambda *a, **k: True\n"
-            "import numpy.testing\nnumpy.testing.assert_allclose = lambda *a, **k: None"
-        ),
-        "no asserts": before(
-            "import ast\n"
-            "class Drop(ast.NodeTransformer):\n"
-            "    def visit_Assert(self, node):\n"
-            "        return ast.Pass()\n"
-            "get_ipython().ast_transformers.append(Drop())"
-        ),
-        "silences": before(
-            "shell = get_ipython()\n"
-            "async def quiet(*a, **k):\n"
-            "    from IPython.core.interactiveshell import ExecutionResult, ExecutionInfo\n"
-            "    return ExecutionResult(ExecutionInfo('', False, False, False, None))\n"
-            "type(shell).run_cell_async = quiet"
-        ),
-        "network": before(
-            "import socket\n"
-            "try:\n"
-            f"    socket.create_connection(('127.0.0.1', {port}), 3).sendall(b'hello')\n"
-            "    print('CONNECTED')\n"
-            "except OSError as error:\n"
-            "    print('refused:', error)"
-        ),
-        "memory": before("hoard = []\nwhile True:\n    hoard.append(bytearray(b'x' * 2**26))"),
-        "floods": before("while True:\n    print('x' * 10000)"),
-        "stubborn": before(
-            "while True:\n    try:\n        while True:\n            pass\n"
-            "    except BaseException:\n        pass"
-        ),
-    }
-
-
-def _with_cell(notebook: Notebook, code: str) -> Notebook:
-    first = next(i for i, cell in enumerate(notebook["cells"]) if name_of(cell).startswith("answer-"))
-    notebook["cells"].insert(first, own_cell(code))
-    return notebook
-
-
-def _replaced(release: Notebook, body: str) -> Notebook:
-    notebook = copy.deepcopy(release)
-    for task in tasks_of(release):
-        cell = cell_of(notebook, f"answer-{task}")
-        cell["source"] = STUB.sub(
-            lambda match: "\n".join(match.group(1) + line for line in body.splitlines()),
-            "".join(cell["source"]),
-        )
     return notebook
 
 

@@ -9,7 +9,7 @@ import submissions
 import yaml
 
 from tools.coursework.places import ASSIGNMENTS, PROJECT, assignments, source_of
-from tools.coursework.restoring import suspicious
+from tools.coursework.submissions import release_of
 
 WRONG = yaml.safe_load((PROJECT / "tests/coursework/wrong_answers.yml").read_text(encoding="utf-8"))
 each_assignment = pytest.mark.parametrize("name", assignments())
@@ -20,12 +20,12 @@ def source(cell):
 
 
 def test_there_is_an_assignment_for_each_chapter():
-    assert [name[:2] for name in assignments()] == [f"{number:02d}" for number in range(1, 8)]
+    assert [name[:2] for name in assignments()] == [f"{number:02d}" for number in range(8)]
     assert sorted(WRONG) == assignments()
 
 
 def test_an_assignment_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="'08_none': there are 01_"):
+    with pytest.raises(ValueError, match="'08_none': there are 00_"):
         source_of("08_none")
 
 
@@ -71,10 +71,33 @@ def test_checks_explain_themselves(name, kind):
 
 
 @each_assignment
-def test_right_answers_are_not_suspected(name):
+def test_hidden_checks_say_nothing_but_fixed_sentences(name):
+    notebook = submissions.read(source_of(name))
+
+    for task in submissions.tasks_of(notebook):
+        tree = ast.parse(source(submissions.cell_of(notebook, f"hidden-{task}")))
+        said = [node.msg for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        assert all(isinstance(message, ast.Constant) for message in said), task
+
+
+@each_assignment
+def test_answers_define_functions_and_nothing_else(name):
     answers = submissions.solutions_of(submissions.read(source_of(name)))
 
-    assert {task: suspicious(answer) for task, answer in answers.items() if suspicious(answer)} == {}
+    for task, answer in answers.items():
+        assert {type(node) for node in ast.parse(answer).body} == {ast.FunctionDef}, task
+
+
+@each_assignment
+def test_the_name_of_a_release_changes_with_what_students_see_of_checks(name):
+    cells = submissions.read(source_of(name))["cells"]
+    known = release_of(cells)
+    for cell in cells:
+        mark = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
+        before = cell["source"]
+        cell["source"] = [*before, "\n# more"]
+        assert (release_of(cells) != known) == mark.startswith(("check-", "set-up"))
+        cell["source"] = before
 
 
 @each_assignment

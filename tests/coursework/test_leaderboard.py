@@ -1,6 +1,7 @@
 """The project: data are split, submissions ranked, and what is wrong with one is explained."""
 
 import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -149,6 +150,44 @@ def test_a_file_that_is_not_in_order_is_told_so(tmp_path, parts, change):
     assert len(entry.problems) == 1
     assert entry.auroc is None
     assert "| - | a | - |" in leaderboard.show([entry])
+
+
+def test_no_file_stops_the_ranking_of_the_others(tmp_path, parts):
+    held, test = scores_of(parts)
+    threshold = float(ConformalThreshold(0.1).fit(held).threshold_)
+    hand_in(tmp_path / "ann", parts, held, test, threshold)
+    good = tmp_path / "ann" / "scores.csv"
+    text = good.read_text()
+    first_id = text.splitlines()[3].partition(",")[0]
+    for name, content in {
+        "huge id": text.replace(f"\n{first_id},", f"\n{'9' * 5000},", 1).encode(),
+        "huge score": text.encode() + b"1,test,1e999999\n",
+        "nulls": b"\0" * 1000,
+        "not utf-8": text.encode() + b"\xff\xfe",
+        "quotes": text.encode() + b'"' * 1001,
+        "a | b <script>": b"# promised nan\n# threshold nan\nid,part,score\n",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scores.csv").write_bytes(content)
+    for name in ("pipe", "link", "folder"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe" / "scores.csv")
+    (tmp_path / "link" / "scores.csv").symlink_to(good)
+    (tmp_path / "folder" / "scores.csv").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "ann")
+
+    entries = leaderboard.rank(parts[1], tmp_path)
+
+    assert [entry.name for entry in entries if not entry.problems] == ["ann"]
+    assert len(entries) == 11
+    assert "<script>" not in leaderboard.show(entries).replace("\\<", "")
+
+
+def test_without_a_seed_the_split_is_a_secret():
+    y = np.repeat([0, 1], [60, 8])
+    known = [leaderboard.split(np.arange(68.0)[:, None], y)[1].test.tolist() for _ in range(3)]
+
+    assert known[0] != known[1] != known[2]
 
 
 def test_the_three_worked_submissions_are_judged_as_the_rubric_says(tmp_path, capsys):

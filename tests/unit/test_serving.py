@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import signal
@@ -139,7 +140,7 @@ GOOD = [[0.5] * 16]
         (b"", 400, "not JSON"),
         (b"hello", 400, "not JSON"),
         (b"\xff\xfe\x00", 400, "not JSON"),
-        (b"[" * 10_000, 400, "not JSON"),
+        (b"[" * 10_000, 422, "more lists"),
         (b'{"images": [' + b"9" * 9000 + b"]}", 400, "not JSON"),
         (b'{"images": [[NaN]]}', 422, "NaN"),
         (b'{"images": [[-Infinity]]}', 422, "-Infinity"),
@@ -404,8 +405,85 @@ def test_files_that_do_not_fit_end_in_one_line(saved, capsys):
 
 def test_the_command_hands_the_application_to_the_server(saved, monkeypatch):
     client, given_settings = served(monkeypatch, saved / "encoder.keras", "--port", 1234)
-    assert given_settings == {"host": "127.0.0.1", "port": 1234}
+    assert (given_settings["host"], given_settings["port"]) == ("127.0.0.1", 1234)
     assert client.get("/health").status_code == 200
+
+
+def test_with_a_token_only_who_has_it_is_served(encoder, images):
+    client = TestClient(serving.create_app(encoder, token="secret"))
+    asked = {"images": images[:1].tolist()}
+
+    assert client.get("/health").status_code == 200
+    for wrong in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
+        assert client.post("/encode", json=asked, headers=wrong).status_code == 401
+    right = client.post("/encode", json=asked, headers={"Authorization": "Bearer secret"})
+    assert right.status_code == 200
+
+
+def test_the_longest_body_follows_the_images(encoder, images):
+    client = TestClient(serving.create_app(encoder, most_images=8))
+    exact = [
+        [[float(np.nextafter(v, 1)) for v in row] for row in image] for image in images[:8].astype(float)
+    ]
+
+    assert client.post("/encode", json={"images": exact}).status_code == 200
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/encode", content=b"[" + b"[]," * 30_000, headers=headers).status_code == 413
+    refused = client.post("/encode", content=b"[" + b"[]," * 2000, headers=headers)
+    assert (refused.status_code, "more lists" in refused.text) == (422, True)
+
+
+def test_a_slow_body_is_not_waited_for(encoder):
+    app = serving.create_app(encoder, seconds_to_send=0.2)
+
+    async def ask():
+        sent = []
+
+        async def receive():
+            await asyncio.sleep(30)
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST"}
+        scope |= {"path": "/encode", "raw_path": b"/encode", "query_string": b"", "headers": []}
+        await app(scope, receive, send)
+        return sent[0]["status"]
+
+    begin = time.monotonic()
+    assert asyncio.run(ask()) == 408
+    assert time.monotonic() - begin < 10
+
+
+def test_those_who_wait_are_served_together_and_each_gets_its_own():
+    sizes, begun = [], threading.Event()
+
+    def slowly(images):
+        sizes.append(len(images))
+        begun.wait(5)
+        if (images < 0).any():
+            raise ValueError("negative")
+        return images * 2
+
+    together, answers = serving._Together(slowly, most=12), {}
+
+    def ask(number):
+        answers[number] = together(np.full((2, 3), number, np.float32))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    begun.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert {n: float(a.mean()) for n, a in answers.items()} == {n: 2.0 * n for n in range(20)}
+    assert all(a.shape == (2, 3) for a in answers.values())
+    assert max(sizes) == 12
+    assert len(sizes) < 10
+    with pytest.raises(ValueError, match="negative"):
+        ask(-1)
 
 
 def test_an_encoder_with_two_outputs_is_refused():
@@ -445,6 +523,9 @@ def test_a_real_server_answers(saved, images, codes):
         except requests.ConnectionError:
             pass  # the server hung up while the body was still being sent
         assert session.get(f"{address}/health", timeout=5).status_code == 200
+        with socket.create_connection(("127.0.0.1", port), 30) as silent:
+            silent.sendall(b"GET /health HT")
+            assert silent.recv(1) == b""  # it does not wait for ever for the rest
     finally:
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=30)[0]

@@ -147,3 +147,9 @@ def test_the_function_counts_what_the_counter_does():
         assert getattr(one, name) == getattr(other, name)
     with pytest.raises(ValueError, match="99 beats"):
         AlarmCounter(beats, times, letters, **settings).count([True])
+
+
+@pytest.mark.parametrize("times", [[0.0, np.nan], [0.0, np.inf], [2.0, 1.0]])
+def test_times_that_are_no_times_are_refused(times):
+    with pytest.raises(ValueError, match="finite, and rise"):
+        alarm_episodes(times)

@@ -225,3 +225,12 @@ def test_choices():
 def test_numbers_name_the_argument():
     with pytest.raises(ValueError, match="pixels must hold real numbers"):
         check_numbers(["x"], "pixels")
+
+
+def test_masked_values_are_not_taken_for_data():
+    masked = np.ma.masked_array([[1.0, 5.0]], mask=[[False, True]])
+
+    with pytest.raises(ValueError, match="masked values"):
+        check_samples(masked)
+    assert check_samples(masked.filled(0.0)).tolist() == [[1, 0]]
+    assert check_samples(np.ma.masked_array([[1.0, 5.0]])).shape == (1, 2)

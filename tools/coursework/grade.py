@@ -1,173 +1,165 @@
 """Grades a folder of submissions: ``python -m tools.coursework.grade FOLDER``.
 
-The folder holds one folder a student with the notebooks as they were handed in,
-``STUDENT/01_garments.ipynb`` or ``STUDENT/01_garments/01_garments.ipynb``. Each is graded in a process of
-its own, two at a time, and cannot disturb the others. Afterwards `_build/grading` holds ``gradebook.csv`` and
-``feedback/STUDENT/ASSIGNMENT.html``.
+The folder holds one folder a student with the notebooks as they were handed in, ``STUDENT/01_garments.ipynb``
+or ``STUDENT/01_garments/01_garments.ipynb``. Each is graded by a process of its own, two at a time, and
+written down as soon as it is done: the same command goes on where it was stopped, and grades again only what
+has changed. Afterwards `_build/grading` holds ``gradebook.csv`` and ``feedback/STUDENT/ASSIGNMENT.html``.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import hashlib
-import html
 import json
 import os
-import shutil
-import signal
+import re
 import subprocess
 import sys
-import tempfile
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tools.coursework.places import (
-    ASSIGNMENTS,
-    BUILD,
-    GRADING,
-    PROJECT,
-    Limits,
-    ReleaseError,
-    assignments,
-    check_ours,
+from tools.coursework import feedback
+from tools.coursework.confinement import why_not
+from tools.coursework.gradebook import GRADEBOOK, Gradebook, write_safely
+from tools.coursework.places import BOOK_PYTHON, GRADING, PROJECT, Limits, assignments, source_of
+from tools.coursework.submissions import (
+    Submission,
+    UnreadableError,
+    answers_of,
+    find_submissions,
+    left_out,
+    mark_of,
+    read_bytes,
 )
-from tools.coursework.sandbox import granted
 
-GRADEBOOK = "gradebook.csv"
-COLUMNS = ("student", "assignment", "points", "of", "to_mark", "seconds", "checks", "remarks")
+UNCONFINED = "run without confinement"
 
 
-def find_submissions(folder: Path, names: list[str]) -> list[tuple[str, str, Path]]:
-    """Return student, assignment and notebook of every submission in a folder, in alphabetical order."""
-    found = []
-    for student in sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    ):
-        for name in names:
-            for place in (student / f"{name}.ipynb", student / name / f"{name}.ipynb"):
-                if place.is_file() or place.is_symlink():
-                    found.append((student.name, name, place))
-                    break
-    return found
+class Job:
+    """Grades one submission in a process of its own.
 
+    Args:
+        submission: which.
+        folder: of all submissions.
+        options: ``limits``, ``confined`` and ``any_release``.
+    """
 
-def left_out(folder: Path, submissions: list[tuple[str, str, Path]]) -> list[Path]:
-    """Return the notebooks that are none of the submissions, such as ``01_garments (1).ipynb``."""
-    taken = {path for _, _, path in submissions}
-    return [
-        path
-        for path in sorted(folder.rglob("*.ipynb"))
-        if path not in taken and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    def __init__(self, submission: Submission, folder: Path, options: dict[str, Any]) -> None:
+        self.submission, self.folder, self.options = submission, folder, options
+        self.master = json.loads(source_of(submission.assignment).read_text(encoding="utf-8"))["cells"]
+        self.refused, self.finished = "", True
+        try:
+            self.content, self.shared = read_bytes(folder, submission.parts)
+        except UnreadableError as error:
+            self.content, self.shared, self.refused = b"", False, str(error)
+        known = json.dumps([self.refused, self.master, options], sort_keys=True).encode()
+        self.state = hashlib.sha256(self.content + known).hexdigest()
 
+    def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the row of the gradebook, and what the page of feedback shows."""
+        begin = time.monotonic()
+        checks = [
+            mark_of(cell)
+            for cell in self.master
+            if mark_of(cell).get("grade") and cell["cell_type"] == "code"
+        ]
+        row = {
+            "student": self.submission.shown,
+            "assignment": self.submission.assignment,
+            "points": 0.0,
+            "of": float(sum(check["points"] for check in checks)),
+            "to_mark": 0.0,
+            "confined": "yes" if self.options["confined"] else "NO",
+        }
+        if not self.refused:
+            try:
+                answers = answers_of(self.content, self.master, self.options["any_release"])
+            except UnreadableError as error:
+                self.refused = str(error)
+        if self.refused:
+            return row | {"remarks": self.refused}, {"refused": self.refused}
+        found, remarks = self._outcomes(answers.answers, answers.own)
+        by_name = {outcome["check"]: outcome for outcome in found["checks"]}
+        missing = {"points": 0.0, "why": "this check was not run: the grader of this submission was stopped"}
+        found["checks"] = [
+            by_name.get(c["grade_id"]) or {**missing, "check": c["grade_id"], "of": c["points"]}
+            for c in checks
+        ]
+        texts = [mark_of(cell) for cell in self.master if cell["cell_type"] == "markdown" and mark_of(cell)]
+        found["texts"] = {mark["grade_id"]: answers.answers.get(mark["grade_id"], "") for mark in texts}
+        remarks = [*answers.remarks, *remarks, *([] if self.options["confined"] else [UNCONFINED])]
+        if self.shared:
+            remarks.append("the file has another name (a hard link): is it somebody else's?")
+        held = {check["check"] for check in found["checks"] if not check["why"]}
+        by_heart = [
+            name[6:] for name in held if name.startswith("check-") and f"hidden-{name[6:]}" not in held
+        ]
+        if len(by_heart) >= 3:
+            remarks.append(f"only the visible checks hold: is it an answer? {' '.join(sorted(by_heart))}")
+        row |= {
+            "points": sum(check["points"] for check in found["checks"]),
+            "to_mark": float(
+                sum(mark["points"] for mark in texts if found["texts"][mark["grade_id"]].strip())
+            ),
+            "seconds": round(time.monotonic() - begin, 1),
+            "checks": " ".join(f"{c['check']}:{c['points']:g}/{c['of']:g}" for c in found["checks"]),
+            "remarks": "; ".join(dict.fromkeys(remarks)),
+        }
+        return row, found
 
-def tree_state(folders: list[Path]) -> dict[str, tuple[int, int]]:
-    """Return size and time of change of all files in folders, to see afterwards whether one was touched."""
-    state = {}
-    for folder in folders:
-        for path in folder.rglob("*"):
-            if path.is_file() and not {".git", ".venv", ".venv-grading", "__pycache__"} & set(path.parts):
-                status = path.stat()
-                state[str(path)] = (status.st_size, status.st_mtime_ns)
-    return state
-
-
-def _grade(
-    course: Path,
-    scratch: Path,
-    results: Path,
-    submission: tuple[str, str, Path],
-    limits: Limits,
-    hide: list[str],
-) -> dict[str, Any]:
-    """Grade one submission in a process of its own and return its row of the gradebook."""
-    student, name, notebook = submission
-    # A student's name may hold anything; in paths and in nbgrader goes a short digest of it.
-    key = hashlib.sha256(f"{student}/{name}".encode()).hexdigest()[:12]
-    own = scratch / key
-    shutil.copytree(course, own)
-    page = results / "feedback" / student / f"{name}.html"
-    job = {
-        "course": str(own),
-        "assignment": name,
-        "student": key,
-        "notebook": str(notebook),
-        "feedback": str(page),
-        "result": str(own / "result.json"),
-        "limits": dataclasses.asdict(limits),
-        "hide": hide,
-    }
-    (own / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    # Starting and writing the feedback come on top of the time of the cells; a cell may end late by its own
-    # limit.
-    most = limits.total_seconds + limits.cell_seconds + 180
-    with open(own / "log", "wb") as log:
+    def _outcomes(
+        self, answers: dict[str, str], own: dict[str, list[str]]
+    ) -> tuple[dict[str, Any], list[str]]:
+        job = {"assignment": self.submission.assignment, "answers": answers, "own": own}
+        job |= {"limits": self.options["limits"], "confined": self.options["confined"]}
+        # Its own limits end it long before, unless a library hangs in the checks.
+        most = 2 * self.options["limits"]["total_seconds"] + 180
         process = subprocess.Popen(
-            [sys.executable, "-m", "tools.coursework.grade_one", str(own / "job.json")],
+            [str(BOOK_PYTHON), "-m", "tools.coursework.grade_one"],
             cwd=PROJECT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Timer(most, process.kill)
+        late.start()
+        found: dict[str, Any] = {"checks": [], "cells": []}
+        remarks: list[str] = []
         try:
-            code = process.wait(most)
-        except subprocess.TimeoutExpired:
-            code = None
+            # Not closed before the end: its closing tells the process that nobody waits for it any more.
+            process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                outcome = json.loads(line)
+                if "check" in outcome:
+                    found["checks"].append(outcome)
+                found["cells"] = outcome.get("cells", found["cells"])
+                remarks += outcome.get("remarks", [])
+            self.finished = process.wait() == 0
+            if not self.finished:
+                remarks.append("the grader of this submission was stopped: run the command again")
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    row = dict.fromkeys(COLUMNS, "") | {"student": student, "assignment": name, "points": 0}
-    try:
-        result = json.loads((own / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        kept = results / "logs" / f"{key}.txt"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(own / "log", kept)
-        why = "the grader was stopped after its time limit" if code is None else f"grading failed: see {kept}"
-        result = {"unreadable": why}
-    shutil.rmtree(own, ignore_errors=True)
-    if "unreadable" in result:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(
-            f"<!DOCTYPE html><html lang='en'><meta charset='utf-8'><title>{name}</title>"
-            f"<p>{html.escape(result['unreadable'])} No points.</p></html>",
-            encoding="utf-8",
-        )
-        return row | {"remarks": result["unreadable"]}
-    return row | {
-        "points": result["reached"],
-        "of": result["possible"],
-        "to_mark": result["to_mark"],
-        "seconds": result["seconds"],
-        "checks": " ".join(f"{check}:{got:g}/{most:g}" for check, (got, most) in result["checks"].items()),
-        "remarks": "; ".join(result["remarks"]),
-    }
+            late.cancel()
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+        return found, remarks
 
 
-def make_room(results: Path) -> Path:
-    """Make the folder for results anew, keep earlier ones beside it, and return the folder that holds those.
-
-    Points that somebody entered by hand are not to be lost by grading once more.
-
-    Raises:
-        ValueError: a folder that would be replaced holds something else.
-    """
-    check_ours(results, GRADEBOOK)
-    earlier = results.with_name(f"{results.name}-before")
-    # A gradebook without rows is that of a run which did not come to its end.
-    if (results / GRADEBOOK).is_file() and len((results / GRADEBOOK).read_bytes().splitlines()) > 1:
-        check_ours(earlier, GRADEBOOK)
-        shutil.rmtree(earlier, ignore_errors=True)
-        results.rename(earlier)
-    shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
-    _write_gradebook(results, [])
-    return earlier
+def page_of(submission: Submission) -> Path:
+    """Return where the page of a submission lies below ``feedback``."""
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,60}[A-Za-z0-9_-]|[A-Za-z0-9]", submission.student)
+    kept = re.sub(r"[^A-Za-z0-9_-]+", "_", submission.shown)[:60]
+    folder = submission.student if plain else f"{kept}-{submission.key[:8]}"
+    return Path(folder) / f"{submission.assignment}.html"
 
 
 def grade_folder(
@@ -175,103 +167,108 @@ def grade_folder(
     results: Path = GRADING,
     limits: Limits | None = None,
     at_once: int = 2,
-    sources: dict[str, Path] | None = None,
+    confined: bool = True,
+    any_release: bool = False,
 ) -> list[dict[str, Any]]:
     """Grade all submissions in a folder, write gradebook and feedback, and return the gradebook's rows.
 
-    Earlier results in `results` are kept beside it, in the folder of that name with ``-before``.
-    `sources` names instructor's notebooks other than the project's, by assignment.
+    Args:
+        folder: of the submissions.
+        results: folder to write to; what is there of an earlier run is kept where nothing has changed.
+        limits: what one submission may use.
+        at_once: how many are graded at the same time.
+        confined: by bubblewrap; see `confinement`.
+        any_release: also take answers to another release.
 
     Raises:
         ValueError: there is nothing to grade, or `results` holds something else.
-        ReleaseError: an instructor's notebook is not in order.
     """
-    # Needs nbgrader, which the rest of this module can do without.
-    from tools.coursework import release
-
-    folder, results = folder.resolve(), results.resolve()
-    submissions = find_submissions(folder, list(sources) if sources else assignments())
+    folder = folder.resolve()
+    submissions = find_submissions(folder, assignments())
     if not submissions:
         raise ValueError(f"No notebook of an assignment found in the folders of {folder}.")
     for path in left_out(folder, submissions):
-        print(f"Not graded, since no assignment has this name and place: {path}", file=sys.stderr)
-    earlier = make_room(results)
-    with tempfile.TemporaryDirectory() as temporary:
-        scratch = Path(temporary).resolve()
-        courses = {}
-        for name in sorted({name for _, name, _ in submissions}):
-            courses[name] = scratch / "courses" / name
-            courses[name].mkdir(parents=True)
-            release.generate(courses[name], [name], sources)
-        watched = [ASSIGNMENTS, PROJECT / "dae_utils", PROJECT / "tools", folder]
-        hide = [
-            str(path)
-            for path in (ASSIGNMENTS, PROJECT / "tests", BUILD, PROJECT / ".git", folder, results, scratch)
-        ]
-        if earlier.exists():
-            hide.append(str(earlier))
-        hide += [str(path.parent) for path in (sources or {}).values()]
-        before = tree_state(watched)
+        print(f"Not graded, since no assignment has this name and place: {str(path)!a}", file=sys.stderr)
+    book = Gradebook(results.resolve())
+    options = {
+        "limits": dataclasses.asdict(limits or Limits()),
+        "confined": confined,
+        "any_release": any_release,
+    }
+    # Those of an earlier run stand in the table until they are looked at again.
+    rows = {s.key: row for s in submissions if (row := book.find(s.key)) is not None}
+    writing = threading.Lock()
 
-        def work(submission: tuple[str, str, Path]) -> dict[str, Any]:
-            row = _grade(courses[submission[1]], scratch, results, submission, limits or Limits(), hide)
+    def work(submission: Submission) -> None:
+        try:
+            job = Job(submission, folder, options)
+            row = book.find(submission.key, job.state)
+            if row is None:
+                row, found = job.run()
+                page = book.folder / "feedback" / page_of(submission)
+                page.parent.mkdir(parents=True, exist_ok=True)
+                write_safely(page, feedback.page(submission.shown, row, found))
+                if job.finished:
+                    book.keep(submission.key, job.state, row)
+        except Exception as error:
+            # Not kept, so that it is tried again; and the others go on.
+            row = {"student": submission.shown, "assignment": submission.assignment, "points": 0.0}
+            row |= {
+                "remarks": f"grading failed, and says nothing of the work: {type(error).__name__}: {error}"[
+                    :300
+                ]
+            }
+        with writing:
+            rows[submission.key] = row
+            book.write_table([rows[s.key] for s in submissions if s.key in rows])
             print(
-                f"{row['student']:<24} {row['assignment']:<20} {row['points']:>5} of {row['of']}", flush=True
+                f"{row['student']!a:<26} {row['assignment']:<20} {row['points']:>5} of {row.get('of', '')}",
+                flush=True,
             )
-            return row
 
-        with ThreadPoolExecutor(at_once) as pool:
-            rows = list(pool.map(work, submissions))
-        changed = [path for path, state in tree_state(watched).items() if before.get(path) != state]
-        changed += [path for path in before if not Path(path).exists()]
-        if changed:
-            print("Files outside changed while submissions ran:", *changed, sep="\n", file=sys.stderr)
-            for row in rows:
-                row["remarks"] = "; ".join(
-                    filter(None, [row["remarks"], "files outside were changed in this run"])
-                )
-    _write_gradebook(results, rows)
-    return rows
-
-
-def _write_gradebook(results: Path, rows: list[dict[str, Any]]) -> None:
-    with open(results / GRADEBOOK, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
-
-
-def _harmless(value: Any) -> Any:
-    """A spreadsheet takes a text that begins with one of these for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        list(pool.map(work, submissions))
+    except KeyboardInterrupt:
+        # What runs ends by itself when this process is gone, and every row is written down already.
+        print("Stopped. The same command goes on from here.", file=sys.stderr, flush=True)
+        os._exit(130)
+    return [rows[submission.key] for submission in submissions]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Grade a folder; 0 when all that was found has been graded."""
     parser = argparse.ArgumentParser(prog="python -m tools.coursework.grade", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--to", type=Path, default=GRADING, help="folder to make anew (default: %(default)s)")
+    parser.add_argument(
+        "--to", type=Path, default=GRADING, help="folder of the results (default: %(default)s)"
+    )
     parser.add_argument("--at-once", type=int, default=2, help="submissions at once (default: %(default)s)")
-    for field in dataclasses.fields(Limits):
+    parser.add_argument("--any-release", action="store_true", help="also take answers to another release")
+    parser.add_argument(
+        "--unconfined",
+        action="store_true",
+        help="run what was handed in as you, with all your rights: never for a class",
+    )
+    for limit in dataclasses.fields(Limits):
+        name = f"--{limit.name.replace('_', '-')}"
         parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
-            default=field.default,
-            help=field.metadata["help"],
+            name, type=type(limit.default), default=limit.default, help=limit.metadata["help"]
         )
     options = parser.parse_args(arguments)
-    limits = Limits(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Limits)})
+    limits = Limits(**{limit.name: getattr(options, limit.name) for limit in dataclasses.fields(Limits)})
     if not options.folder.is_dir():
         print(f"{options.folder} is not a folder.", file=sys.stderr)
         return 2
-    rights = granted()
-    print(
-        "network: " + ("cut off" if rights["network"] else "NOT cut off, since this system does not grant it")
-    )
-    print("files: " + ("read-only outside" if rights["files"] else "NOT protected, only watched for changes"))
+    reason = "" if options.unconfined else why_not()
+    if reason:
+        print(f"Nothing was graded. {reason}", file=sys.stderr)
+        return 3
     try:
-        rows = grade_folder(options.folder, options.to, limits, options.at_once)
-    except (ValueError, ReleaseError) as error:
+        rows = grade_folder(
+            options.folder, options.to, limits, options.at_once, not options.unconfined, options.any_release
+        )
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{len(rows)} graded: {options.to / GRADEBOOK}, pages in {options.to / 'feedback'}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-ASSIGNMENTS = PROJECT / "notebooks" / "assignments"
+# Another folder may be named: for next year, or for trying the grader.
+ASSIGNMENTS = Path(os.environ.get("DAE_ASSIGNMENTS_DIR", PROJECT / "notebooks" / "assignments"))
 BUILD = PROJECT / "_build"
 RELEASE = BUILD / "coursework"
 GRADING = BUILD / "grading"
@@ -24,20 +25,24 @@ class Limits:
     """What one submission may use.
 
     Attributes:
-        cell_seconds: time of one cell; it is then interrupted, and the next cells still run.
-        total_seconds: time of the whole notebook; what has not run by then counts as not answered.
-        memory_mb: resident memory of all its processes together, in MiB.
+        cell_seconds: computing of one cell or one call; it is then stopped, and the next ones still run. By
+            the clock it may take three times as long, since other programs may compute as well.
+        total_seconds: of the whole submission by the clock, twice (once for the outputs, once for the
+            points); what has not run by then counts as not answered.
+        memory_mb: memory of all its processes together, in MiB.
         processes: how many processes it may have at once.
         output_kb: how much one cell may print, in KiB; the rest is dropped.
-        file_mb: size of the largest file it may write, in MiB.
+        disk_mb: size of each of its folders, which lie in memory, in MiB.
+        files: how many files it may keep.
     """
 
-    cell_seconds: float = _limit(90, "seconds of one cell")
-    total_seconds: float = _limit(240, "seconds of the whole notebook")
+    cell_seconds: float = _limit(60, "seconds of computing of one cell or call")
+    total_seconds: float = _limit(600, "seconds of the whole submission, twice")
     memory_mb: int = _limit(4096, "memory of all its processes, in MiB")
     processes: int = _limit(64, "processes at once")
-    output_kb: int = _limit(256, "what one cell may print, in KiB")
-    file_mb: int = _limit(256, "the largest file, in MiB")
+    output_kb: int = _limit(64, "what one cell may print, in KiB")
+    disk_mb: int = _limit(256, "size of each of its folders, in MiB")
+    files: int = _limit(20000, "files that it may keep")
 
 
 class ReleaseError(RuntimeError):

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.apps import NbGraderAPI
 
 from tools.coursework.course import SECRET_WORDS, settings
 from tools.coursework.places import (
@@ -29,41 +28,49 @@ from tools.coursework.places import (
     check_ours,
     source_of,
 )
+from tools.coursework.submissions import release_of
 
 FOLDER = "deep-autoencoders-coursework"
 _PROJECT_FOR_STUDENTS = ("brief.md", "rubric.md")
 
 
-def generate(course: Path, names: list[str], sources: dict[str, Path] | None = None) -> dict[str, Path]:
+def generate(course: Path, names: list[str]) -> dict[str, Path]:
     """Let nbgrader make the release of assignments in the folder `course`, and return the notebooks' paths.
-
-    `sources` names other instructor's notebooks than those of the project, by assignment. The gradebook in
-    `course` then knows each check as it must be.
 
     Raises:
         ReleaseError: nbgrader refused a notebook.
     """
+    # The rest of this module does without nbgrader.
+    from nbgrader.apps import NbGraderAPI
+
     released = {}
     api = NbGraderAPI(config=settings(course))
     for name in names:
         folder = course / "source" / name
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy((sources or {}).get(name) or source_of(name), folder / f"{name}.ipynb")
+        shutil.copy(source_of(name), folder / f"{name}.ipynb")
         result = api.generate_assignment(name, force=True)
         if not result["success"]:
             raise ReleaseError(f"nbgrader could not make a release of {name}:\n{result.get('error')}")
         released[name] = course / "release" / name / f"{name}.ipynb"
-        nbformat.write(_tidied(nbformat.read(released[name], as_version=4)), released[name])
+        nbformat.write(_tidied(name, nbformat.read(released[name], as_version=4)), released[name])
     return released
 
 
-def _tidied(notebook: NotebookNode) -> NotebookNode:
-    """Drop outputs and all metadata that the grader does not need."""
+def _tidied(name: str, notebook: NotebookNode) -> NotebookNode:
+    """Drop outputs and all metadata that the grader does not need, and note which release this is."""
+    release = release_of(notebook.cells)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        {"kernelspec": kernel, "coursework": {"assignment": name, "release": release}}
     )
     for cell in notebook.cells:
-        kept = {"nbgrader": cell.metadata["nbgrader"]} if "nbgrader" in cell.metadata else {}
+        # In the cells too, since some editors drop what is noted about the whole.
+        kept = (
+            {"nbgrader": {**cell.metadata["nbgrader"], "release": release}}
+            if "nbgrader" in cell.metadata
+            else {}
+        )
         cell.metadata = nbformat.from_dict(kept)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
