@@ -82,7 +82,7 @@ def test_every_setting_in_the_readme_is_read_somewhere():
 
     wanted = (
         "DAE_PROFILE DAE_DATA_DIR DAE_DOWNLOADS DAE_MITDB_DIR DAE_PHYSIONET_DIR DAE_PROGRESS DAE_BOOK_PYTHON "
-        "DAE_CHROMIUM DAE_TRAIN DAE_ENGINE DAE_LANGUAGE"
+        "DAE_CHROMIUM DAE_TRAIN DAE_ENGINE DAE_LANGUAGE DAE_ASSIGNMENTS_DIR DAE_SERVING_TOKEN"
     )
     assert named == set(wanted.split())
     assert [name for name in sorted(named) if name not in code] == []
@@ -91,7 +91,7 @@ def test_every_setting_in_the_readme_is_read_somewhere():
 def test_the_set_up_page_has_the_same_settings_as_the_readme():
     readme, page = (settings_table(read(name)) for name in ("README.md", "book/setup.md"))
 
-    assert len(readme) == 11
+    assert len(readme) == 13
     assert page == readme
 
 
