@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dae_utils.data.ecg import RecordingError, unit_named, whole_rate
+from dae_utils.data.ecg import USABLE_RATES, RecordingError, unit_named, whole_rate
 from dae_utils.data.storage import one_line
 
 __all__ = ["Column", "read_columns"]
@@ -52,7 +52,6 @@ _COUNTS = {
     "#",
     "",
 }
-_RATES = (100, 5000)  # samples a second that a detector can use
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +238,9 @@ def _rate_of(values: pd.Series, name: str, unit: str, file: str) -> int | None:
         if usual == 1 and steps.min() == steps.max() == 1:
             return None
         fitting = [
-            scale for scale in (1.0, 1e-3, 1e-6) if mean > 0 and _RATES[0] <= 1 / (mean * scale) <= _RATES[1]
+            scale
+            for scale in (1.0, 1e-3, 1e-6)
+            if mean > 0 and USABLE_RATES[0] <= 1 / (mean * scale) <= USABLE_RATES[1]
         ]
         scale = fitting[0] if fitting else 1.0
     else:

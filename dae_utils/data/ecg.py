@@ -47,6 +47,8 @@ _SPELLINGS = {
     "V": ("v", "volt", "volts"),
 }
 
+# Samples a second that a detector can use: below, the band from 0.5 to 40 Hz is not there.
+USABLE_RATES = (100, 5000)
 _MOST_ROUNDING = 1e-3  # how far a rate may be from a whole number, as a share, for a clock that is not exact
 
 _simulated_hearts_were_used = False

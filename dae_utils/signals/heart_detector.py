@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from dae_utils.data.ecg import Record, plain_lead
+from dae_utils.data.ecg import USABLE_RATES, Record, plain_lead
 from dae_utils.data.recordings import RecordingError, refuse_implausible
 from dae_utils.profiles import show_progress
 from dae_utils.signals.finder import continued_spans
@@ -31,8 +31,6 @@ __all__ = ["HeartDetector", "TrainedFor"]
 
 FIRST_SECONDS = 300.0
 LEAST_BEATS = 30
-_LOWEST_RATE = 100  # samples a second: below, the band from 0.5 to 40 Hz is not there
-_HIGHEST_RATE = 5000
 _PIECE_SECONDS = 60
 # How many times as restless a heart may be as the most restless one of the training. Record 104 of MIT-BIH is
 # just as restless as that one; noise alone is nine times and more.
@@ -243,10 +241,10 @@ class HeartDetector:
         from scipy.signal import resample_poly  # here, since it is of no use to a stream
 
         rate, wanted = record.sampling_rate, self.trained_for.sampling_rate
-        if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        lowest, highest = USABLE_RATES
+        if not lowest <= rate <= highest:
             raise RecordingError(
-                f"{record.name} has {rate} samples a second; from {_LOWEST_RATE} to {_HIGHEST_RATE} can be "
-                "used."
+                f"{record.name} has {rate} samples a second; from {lowest} to {highest} can be used."
             )
         ratio = Fraction(wanted, rate)
         resampled = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from page_programs import run_program
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
@@ -27,15 +27,7 @@ def programs() -> list[str]:
 
 
 def run(program: str, folder: Path) -> dict:
-    """Run a program in `folder` and return its names."""
-    before = Path.cwd()
-    names: dict = {}
-    try:
-        os.chdir(folder)
-        exec(compile(program, "your_own_data.md", "exec"), names)
-    finally:
-        os.chdir(before)
-    return names
+    return run_program(program, folder, "your_own_data.md")
 
 
 def pulse() -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from page_programs import run_program
 from PIL import Image
 
 from dae_utils.__main__ import main
@@ -28,14 +28,7 @@ def blocks(language: str) -> list[str]:
 
 
 def run_in(folder: Path, program: str) -> dict:
-    """Run a program in `folder` and return its names."""
-    before, names = Path.cwd(), {}
-    try:
-        os.chdir(folder)
-        exec(compile(program, "your_recording.md", "exec"), names)
-    finally:
-        os.chdir(before)
-    return names
+    return run_program(program, folder, "your_recording.md")
 
 
 @pytest.fixture(scope="module")
